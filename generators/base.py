@@ -1,0 +1,146 @@
+"""What a pre-training source is, and the counter-based random draws every source is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+Kind = Literal["waveform", "picture"]
+
+
+@dataclass(kw_only=True)
+class Source(ABC):
+    """A pure function from (fields, seed, index) to a sound or a picture.
+
+    A subclass is a keyword-only dataclass whose fields are its parameters, with the published value
+    as default: ``class DeadLeaves(Source, name="dead_leaves")``. It implements two methods:
+    :meth:`parameters` draws every factor of the samples on the CPU, :meth:`render` turns a whole
+    batch of drawn factors into waveforms ``(B, samples)`` in [-1, 1] or pictures ``(B, F, T)`` in
+    [0, 1] in vectorised torch on any device. The same index gives the same sample whatever the
+    batch, its order, the worker or the rank.
+
+    Waveform sources have the fields ``seconds`` and ``sample_rate``; picture sources ``height``
+    (frequency, F) and ``width`` (time, T). ``size`` is the number of distinct samples: index ``i``
+    shows sample ``i % size``; ``None`` means endless.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind]
+    version: ClassVar[int] = 1  # raise when the same fields render something else: it keys the pools
+
+    seed: int = 0
+    size: int | None = None
+
+    def __init_subclass__(cls, *, name: str, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.name = name
+
+    @abstractmethod
+    def parameters(self, indices: Tensor) -> dict[str, Tensor]:
+        """Draw the factors of samples ``indices`` (int64, ``(B,)``): CPU tensors, batch first."""
+
+    @abstractmethod
+    def render(self, parameters: dict[str, Tensor], device: torch.device) -> Tensor:
+        """Turn drawn factors into ``(B, samples)`` or ``(B, F, T)`` float32 on ``device``."""
+
+    def batch(self, indices: Tensor | list[int], device: torch.device | str = "cpu") -> Tensor:
+        """Samples ``indices`` as one tensor on ``device``."""
+        wanted = torch.as_tensor(indices, dtype=torch.int64)
+        if self.size is not None:
+            wanted = wanted % self.size
+        return self.render(self.parameters(wanted), torch.device(device))
+
+    def sample(self, index: int) -> Tensor:
+        """One sample: ``(samples,)`` or ``(F, T)``."""
+        return self.batch([index])[0]
+
+    def describe(self, index: int) -> dict[str, Any]:
+        """The drawn factors of one sample as plain numbers and lists, for labels and captions."""
+        wanted = index if self.size is None else index % self.size
+        drawn = self.parameters(torch.tensor([wanted], dtype=torch.int64))
+        return {key: value[0].tolist() for key, value in drawn.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides what is rendered, as plain values; the key of cached pools."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"source": self.name, "version": self.version, **values}
+
+
+# ---------------------------------------------------------------------------------------------------
+# Counter-based randomness: a number depends on (seed, factor, index, position) and on nothing else.
+
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # SplitMix64's increment, as a signed 64-bit integer
+_MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
+_MIX_2 = 0x94D049BB133111EB - (1 << 64)
+
+
+def _mix(state: Tensor) -> Tensor:
+    """SplitMix64's finaliser (Steele, Lea, Flood 2014) on int64 with wrapping products."""
+    state = (state ^ ((state >> 30) & 0x3FFFFFFFF)) * _MIX_1
+    state = (state ^ ((state >> 27) & 0x1FFFFFFFFF)) * _MIX_2
+    return state ^ ((state >> 31) & 0x1FFFFFFFF)
+
+
+def _salt(seed: int, factor: str) -> int:
+    digest = hashlib.blake2b(f"{seed}/{factor}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Independent random numbers for a batch of sample indices; each factor has its own stream.
+
+    >>> draws = Draws(seed=0, indices=torch.arange(4))
+    >>> draws.uniform("pitch", 50.0, 2000.0).shape
+    torch.Size([4])
+
+    Adding a factor, or asking in another order, never changes the numbers of the others.
+    """
+
+    seed: int
+    indices: Tensor  # int64 (B,)
+
+    def keys(self, factor: str) -> Tensor:
+        """One 64-bit key per sample, int64 ``(B,)``: seeds :func:`white_noise` on any device."""
+        return _mix(_mix(self.indices * _GOLDEN + _salt(self.seed, factor)) + _GOLDEN)
+
+    def bits(self, factor: str, *shape: int) -> Tensor:
+        """Random int64 of shape ``(B, *shape)``."""
+        count = math.prod(shape)
+        counter = torch.arange(1, count + 1, dtype=torch.int64) * _GOLDEN
+        return _mix(self.keys(factor)[:, None] + counter).reshape(len(self.indices), *shape)
+
+    def uniform(self, factor: str, low: float = 0.0, high: float = 1.0, *shape: int) -> Tensor:
+        """U[low, high) in float64, shape ``(B, *shape)``."""
+        unit = ((self.bits(factor, *shape) >> 11) & 0x1FFFFFFFFFFFFF).double() * 2.0**-53
+        return low + (high - low) * unit
+
+    def integers(self, factor: str, low: int, high: int, *shape: int) -> Tensor:
+        """Uniform integers from ``low`` to ``high``, both included, int64 ``(B, *shape)``."""
+        return (self.uniform(factor, 0.0, 1.0, *shape) * (high - low + 1)).long() + low
+
+    def happens(self, factor: str, p_apply: float, *shape: int) -> Tensor:
+        """True with probability ``p_apply``, bool ``(B, *shape)``."""
+        return self.uniform(factor, 0.0, 1.0, *shape) < p_apply
+
+    def normal(self, factor: str, *shape: int) -> Tensor:
+        """N(0, 1) in float64, shape ``(B, *shape)``, by Box and Muller."""
+        radius = (-2.0 * torch.log1p(-self.uniform(f"{factor}/radius", 0.0, 1.0, *shape))).sqrt()
+        return radius * torch.cos(2.0 * math.pi * self.uniform(f"{factor}/angle", 0.0, 1.0, *shape))
+
+
+def white_noise(keys: Tensor, samples: int, device: torch.device) -> Tensor:
+    """Uniform white noise on [-1, 1), float32 ``(B, samples)``, made on ``device`` from keys ``(B,)``.
+
+    One 64-bit counter hash gives four samples of 16-bit resolution, the same on every device.
+    """
+    quarter = -(-samples // 4)
+    counter = torch.arange(1, quarter + 1, dtype=torch.int64, device=device) * _GOLDEN
+    lanes = _mix(keys.to(device)[:, None] + counter).view(torch.int16)  # (B, 4 * quarter)
+    return lanes[:, :samples].float().mul_(2.0**-15)

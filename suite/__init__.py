@@ -1,0 +1,1 @@
+"""sourcebench: which pre-training source makes the best audio encoder, and why?"""

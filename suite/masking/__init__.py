@@ -1,0 +1,1 @@
+"""Masks: which patches the encoder sees; one file an entry."""

@@ -1,0 +1,1 @@
+"""Objectives: what the encoder must predict; one file an entry."""

@@ -1,0 +1,1 @@
+"""From rows and predictions to tables, figures and a page; needs neither torch nor audio."""

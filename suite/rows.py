@@ -1,0 +1,150 @@
+"""Rows and predictions: one row is one measured number; predictions let anyone recompute it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from generators.drawer import BadData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measured number with its identity, its question, its answer, its cost and its provenance.
+
+    ``source`` is a source's name, or a control: ``untrained``, ``mel_statistics``. Aggregates are never
+    stored: tables are computed from rows. A row's key (:meth:`key`) is unique; writing the same key
+    again replaces the row.
+    """
+
+    # identity
+    run_id: str
+    source: str
+    control: bool  # True for untrained, noise and mel_statistics
+    masking: str
+    objective: str
+    scale: str
+    seed: int
+    # question
+    task: str
+    task_version: int
+    split_hash: str
+    data_hash: str  # SHA-256 over the decoded clips: a subset or a re-encoding shows
+    fold: str
+    probe: str  # versioned, for example linear@1
+    metric: str
+    # answer
+    score: float
+    n_test: int
+    selection: dict[str, Any] = field(default_factory=dict)  # what was chosen on validation
+    # cost
+    steps: int = 0
+    samples_seen: int = 0
+    parameters: int = 0  # of the encoder
+    flops: float = 0.0  # of pre-training, forward and backward
+    seconds: float = 0.0  # of pre-training, wall
+    peak_memory: int = 0  # bytes
+    # provenance
+    version: str = ""
+    commit: str = ""
+    dirty: bool = False
+    torch: str = ""
+    device: str = ""
+    created_at: str = ""
+    notes: tuple[str, ...] = ()  # nothing degrades silently: what was different from the default
+    command: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def key(self) -> tuple[str, int, str, str, str, str]:
+        return (self.run_id, self.samples_seen, self.task, self.fold, self.probe, self.metric)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What a probe answered for every test clip of one task, all folds together.
+
+    ``target`` is int64 ``(n,)`` for one label or uint8 ``(n, classes)`` for many; ``scores`` is float16
+    ``(n, classes)``, and every metric is computed from these stored values.
+    """
+
+    clip: np.ndarray  # str (n,)
+    group: np.ndarray  # str (n,)
+    fold: np.ndarray  # str (n,)
+    target: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray  # str (classes,)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` is either the old file or the complete new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def add_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Add ``rows`` to the JSON-lines file ``path``; rows of the same key are replaced.
+
+    Safe with several writers: a lock file beside it orders them, and the file is replaced whole.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        kept = {row.key(): row for row in (read_rows(path) if path.exists() else [])}
+        kept.update({row.key(): row for row in rows})
+        lines = [json.dumps(asdict(row), sort_keys=True) for row in kept.values()]
+        write_atomically(path, ("\n".join(lines) + "\n").encode())
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of one JSON-lines file; raises :class:`BadData` naming the line that is not a row."""
+    known = {item.name for item in fields(Row)}
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            values = json.loads(line)
+            unknown = set(values) - known
+            if unknown:
+                raise ValueError(f"unknown fields {sorted(unknown)}")
+            rows.append(Row(**{**values, "notes": tuple(values.get("notes", ()))}))
+        except (ValueError, TypeError) as error:
+            raise BadData(
+                f"{path}, line {number} is not a row: {error}. Delete the file and evaluate again."
+            ) from error
+    return rows
+
+
+def predictions_path(folder: Path, task: str, probe: str, samples_seen: int) -> Path:
+    """Where the predictions of one (task, probe, checkpoint) of a run lie below ``folder``."""
+    return folder / f"{task}.{probe}.{samples_seen}.npz"
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write one compressed file, complete when it is renamed into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    arrays = {item.name: getattr(predictions, item.name) for item in fields(Predictions)}
+    with part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read a predictions file; raises :class:`BadData` where it is missing a part or truncated."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Predictions(**{item.name: arrays[item.name] for item in fields(Predictions)})
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise BadData(f"{path} cannot be read ({error}). Delete it and evaluate again.") from error

@@ -1,0 +1,32 @@
+"""Downstream tasks: what is asked of a network after pre-training.
+
+>>> import tasks
+>>> task = tasks.create("toy_pitch")
+>>> task.clips().columns.tolist()
+['clip', 'label', 'fold', 'group', 'path']
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.drawer import BadData, DataMissing, Drawer, UsageError
+
+if TYPE_CHECKING:
+    from tasks.base import Task
+
+drawer = Drawer("task", Path(__file__).parent, "tasks")
+
+__all__ = ["BadData", "DataMissing", "UsageError", "create", "drawer", "names"]
+
+
+def names() -> list[str]:
+    """The names of all tasks."""
+    return drawer.names()
+
+
+def create(name: str, **fields: Any) -> Task:
+    """A task by name; file-based tasks need ``data=`` the folder that holds the data sets."""
+    task: Task = drawer.create(name, **fields)
+    return task
