@@ -126,6 +126,6 @@ def guard(task: Task, clips: pd.DataFrame) -> None:
     if measured != task.split_hash:
         raise BadData(
             f"task {task.name!r}: the clip-to-fold map is not the official one "
-            f"(hash {measured[:12]}, expected {task.split_hash[:12]}). Scores on another split cannot be "
-            f"compared. Restore the official metadata in {task.data or 'the package'}."
+            f"(hash {measured[:12]}, expected {task.split_hash[:12]}). Scores on another split cannot "
+            f"be compared. Restore the official metadata in {task.data or 'the package'}."
         )
