@@ -1,0 +1,78 @@
+"""Bootstrap replicates of the lines of one table, from the predictions of their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from generators.drawer import BadData
+from suite.report.resampling import bootstrap_means, bootstrap_metric
+from suite.rows import Predictions, Row, predictions_path, read_predictions
+
+Folder = Callable[[str], Path]  # run id -> the folder with its predictions
+
+
+def clip_replicates(
+    lines: Mapping[str, Sequence[Row]], predictions: Folder, notes: list[str]
+) -> dict[str, np.ndarray]:
+    """Replicates ``(draws,)`` of each line's score, averaged over its runs, paired between lines.
+
+    ``lines`` maps a label to all rows (folds x runs) of a line. A line with a missing file gets no
+    replicates and a remark in ``notes``. Raises BadData when two runs were scored on different clips.
+    """
+    loaded: dict[str, list[Predictions]] = {}
+    reference: tuple[Path, Predictions] | None = None
+    for label, rows in lines.items():
+        runs = {row.run_id: row for row in rows}
+        paths = [
+            predictions_path(predictions(run_id), row.task, row.probe, row.samples_seen)
+            for run_id, row in runs.items()
+        ]
+        missing = [run_id for run_id, path in zip(runs, paths, strict=True) if not path.exists()]
+        if missing:
+            notes.append(f"{label}: no interval over clips, {', '.join(missing)} has no predictions")
+            continue
+        loaded[label] = [read_predictions(path) for path in paths]
+        for path, found in zip(paths, loaded[label], strict=True):
+            reference = reference or (path, found)
+            if not same_clips(found, reference[1]):
+                raise BadData(
+                    f"{path} and {reference[0]} hold different clips of one task. "
+                    "Delete the two files and evaluate both runs again."
+                )
+    if reference is None:
+        return {}
+    first = reference[1]
+    metric_name = next(iter(lines.values()))[0].metric
+    if metric_name == "accuracy":
+        columns = [np.mean([correctness(run) for run in runs], axis=0) for runs in loaded.values()]
+        table = bootstrap_means(np.column_stack(columns), first.group, first.fold)
+        return {label: table[:, column] for column, label in enumerate(loaded)}
+    from suite.metrics import METRICS  # only where a metric must be recomputed on every draw
+
+    return {
+        label: bootstrap_metric(
+            METRICS[metric_name],
+            first.target,
+            [run.scores.astype(np.float32) for run in runs],
+            first.group,
+            first.fold,
+        )
+        for label, runs in loaded.items()
+    }
+
+
+def same_clips(one: Predictions, other: Predictions) -> bool:
+    """Whether two prediction files answer for the same clips, groups and folds in the same order."""
+    names = ("clip", "group", "fold")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def correctness(predictions: Predictions) -> np.ndarray:
+    """1.0 where the largest score is the target's, else 0.0: float64 ``(n,)``."""
+    if predictions.target.ndim != 1:
+        raise BadData("accuracy needs one label per clip, but the targets are lists of labels.")
+    hit = predictions.scores.argmax(axis=1) == predictions.target
+    return np.asarray(hit, dtype=np.float64)
