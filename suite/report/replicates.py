@@ -50,11 +50,11 @@ def clip_replicates(
         columns = [np.mean([correctness(run) for run in runs], axis=0) for runs in loaded.values()]
         table = bootstrap_means(np.column_stack(columns), first.group, first.fold)
         return {label: table[:, column] for column, label in enumerate(loaded)}
-    from suite.metrics import METRICS  # only where a metric must be recomputed on every draw
+    from suite import metrics  # only where a metric must be recomputed on every draw
 
     return {
         label: bootstrap_metric(
-            METRICS[metric_name],
+            metrics.METRICS[metric_name],
             first.target,
             [run.scores.astype(np.float32) for run in runs],
             first.group,

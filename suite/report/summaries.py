@@ -8,112 +8,23 @@ earlier checkpoints are for learning curves. Controls without a budget join: ``m
 **A line** is a source with one configuration; its replicates are pre-training seeds. The score is the
 mean over seeds of the mean over folds. A run that lacks a fold is left out, and the table says so.
 
-**Tests between two lines**, both two-sided, both Holm-corrected over all pairs of lines of the table:
-
-- *over seeds*: with K >= 2 folds, score differences paired by fold and by seed (the seeds both have;
-  lists without common seeds pair in order; a line with one seed is paired with each seed of the other)
-  enter the corrected repeated k-fold t test, factor 1/(SK) + 1/(K-1), SK - 1 degrees of freedom. With
-  one test set, Welch's t over seeds; a single-seed line counts as a constant.
-- *over clips*: paired cluster bootstrap by group of seed-averaged correctness (other metrics are
-  recomputed on each draw).
-
-A difference is called significant when every test that could be made says so at 5 %.
+How two lines are tested against each other is said in :mod:`suite.report.verdicts`.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import combinations
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from suite.report import significance
+from suite.report.lines import Group, Line, Table
 from suite.report.replicates import Folder, clip_replicates
-from suite.report.resampling import bootstrap_p, percentile_interval
-from suite.report.significance import Interval
+from suite.report.verdicts import judged, pair_tests
 from suite.rows import Row
-
-
-@dataclass(frozen=True, order=True)
-class Group:
-    """Everything that must be equal for two scores to be compared."""
-
-    task: str
-    probe: str
-    metric: str
-    scale: str
-    masking: str
-    objective: str
-    budget: int  # samples seen
-    task_version: int
-    split_hash: str
-    data_hash: str
-
-    @property
-    def question(self) -> tuple[str, str, str, int, str, str]:
-        return (
-            *(self.task, self.probe, self.metric),
-            *(self.task_version, self.split_hash, self.data_hash),
-        )
-
-
-@dataclass(frozen=True)
-class Line:
-    """One source of a table. ``scores`` is ``(seeds, folds)``; scores and intervals are fractions."""
-
-    label: str
-    source: str
-    control: bool
-    rows: tuple[Row, ...]
-    seeds: tuple[int, ...]
-    folds: tuple[str, ...]
-    scores: np.ndarray
-    clips: int  # distinct test clips of all folds
-    over_clips: Interval | None = None
-    difference: float | None = None  # to untrained
-    p_seeds: float | None = None  # Holm-corrected, to untrained
-    p_clips: float | None = None
-    among_best: bool = False
-
-    @property
-    def score(self) -> float:
-        return float(self.scores.mean())
-
-    @cached_property
-    def over_seeds(self) -> Interval | None:
-        return significance.t_interval(self.scores.mean(axis=1))
-
-    @cached_property
-    def over_folds(self) -> Interval | None:
-        return significance.k_fold_interval(self.scores.mean(axis=0))
-
-    def mean(self, name: str) -> float:
-        """Mean over runs of a numeric field of the rows, such as ``seconds``."""
-        return float(np.mean([getattr(row, name) for row in self.rows]))
-
-
-@dataclass(frozen=True)
-class Table:
-    """Lines of one group, best first, Holm-corrected p of each pair, and remarks on what is missing."""
-
-    group: Group
-    lines: tuple[Line, ...]
-    notes: tuple[str, ...]
-    pairs: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """File name of the table, without its ending."""
-        group = self.group
-        parts = (group.task, group.probe, group.metric, group.scale, group.masking, group.objective)
-        words = ".".join("none" if part == "-" else part for part in (*parts, str(group.budget)))
-        return "".join(c if c.isalnum() or c in "._@" else "_" for c in words)
 
 
 def final_rows(rows: Iterable[Row]) -> list[Row]:
@@ -168,8 +79,16 @@ def _guests(group: Group, floating: dict[Group, list[Row]]) -> list[Group]:
 
 def _group(row: Row) -> Group:
     return Group(
-        *(row.task, row.probe, row.metric, row.scale, row.masking, row.objective, row.samples_seen),
-        *(row.task_version, row.split_hash, row.data_hash),
+        task=row.task,
+        probe=row.probe,
+        metric=row.metric,
+        scale=row.scale,
+        masking=row.masking,
+        objective=row.objective,
+        budget=row.samples_seen,
+        task_version=row.task_version,
+        split_hash=row.split_hash,
+        data_hash=row.data_hash,
     )
 
 
@@ -185,8 +104,8 @@ def _table(group: Group, rows: Sequence[Row], predictions: Folder) -> Table:
     lines.sort(key=lambda line: (-line.score, line.label))
     if sum(line.source == "untrained" for line in lines) > 1:
         notes.append("several untrained encoders: no difference to untrained is given")
-    pairs = _pairs(lines, replicates)
-    lines = [_judged(line, lines, pairs, replicates.get(line.label)) for line in lines]
+    pairs = pair_tests(lines, replicates)
+    lines = [judged(line, lines, pairs, replicates.get(line.label)) for line in lines]
     return Table(group, tuple(lines), tuple(notes), pairs)
 
 
@@ -212,10 +131,14 @@ def _line(label: str, rows: Sequence[Row], folds: tuple[str, ...], notes: list[s
     kept = [[by_run[complete[seed]][fold] for fold in folds] for seed in seeds]
     first = kept[0][0]
     return Line(
-        *(label, first.source, first.control),
-        *(tuple(row for run in kept for row in run), seeds, folds),
-        np.array([[row.score for row in run] for run in kept], dtype=np.float64),
-        sum(row.n_test for row in kept[0]),
+        label=label,
+        source=first.source,
+        control=first.control,
+        rows=tuple(row for run in kept for row in run),
+        seeds=seeds,
+        folds=folds,
+        scores=np.array([[row.score for row in run] for run in kept], dtype=np.float64),
+        clips=sum(row.n_test for row in kept[0]),
     )
 
 
@@ -249,57 +172,3 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def seed_test(first: Line, second: Line) -> float:
-    """Two-sided p over seeds and folds (see the module's docstring); NaN where it cannot be tested."""
-    if len(first.folds) < 2:
-        test = significance.welch_t(first.scores[:, 0], second.scores[:, 0])
-        return math.nan if test is None else test.p
-    common = sorted(set(first.seeds) & set(second.seeds))
-    a, b = first.scores, second.scores
-    if min(len(a), len(b)) > 1:
-        if len(common) > 1:
-            a = a[[first.seeds.index(seed) for seed in common]]
-            b = b[[second.seeds.index(seed) for seed in common]]
-        else:
-            a, b = a[: len(b)], b[: len(a)]
-    return significance.corrected_paired_t(a - b).p  # a single seed broadcasts over the other's
-
-
-def _pairs(
-    lines: Sequence[Line], replicates: dict[str, np.ndarray]
-) -> dict[tuple[str, str], tuple[float, float]]:
-    pairs = list(combinations(lines, 2))
-    over_seeds = significance.holm([seed_test(a, b) for a, b in pairs])
-    raw = []
-    for a, b in pairs:
-        both = a.label in replicates and b.label in replicates
-        both = both and len(replicates[a.label]) == len(replicates[b.label])
-        raw.append(bootstrap_p(replicates[a.label] - replicates[b.label]) if both else math.nan)
-    over_clips = significance.holm(raw)
-    return {
-        (a.label, b.label): (float(over_seeds[i]), float(over_clips[i]))
-        for i, (a, b) in enumerate(pairs)
-    }
-
-
-def _judged(
-    line: Line,
-    lines: Sequence[Line],
-    pairs: dict[tuple[str, str], tuple[float, float]],
-    replicates: np.ndarray | None,
-) -> Line:
-    changes: dict[str, Any] = {}
-    if replicates is not None:
-        changes["over_clips"] = percentile_interval(replicates)
-    untrained = [other for other in lines if other.source == "untrained"]
-    if len(untrained) == 1 and untrained[0] is not line:
-        found = pairs.get((line.label, untrained[0].label), pairs.get((untrained[0].label, line.label)))
-        assert found is not None
-        seeds, clips = (None if math.isnan(p) else p for p in found)
-        changes |= {"difference": line.score - untrained[0].score, "p_seeds": seeds, "p_clips": clips}
-    best = lines[0]
-    asked = [p for p in pairs.get((best.label, line.label), ()) if not math.isnan(p)]
-    worse = bool(asked) and max(asked) < 0.05
-    return replace(line, **changes, among_best=line is best or (len(asked) > 0 and not worse))

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from suite.report import formats, significance
 from suite.report.formats import DASH, Block, Cell
+from suite.report.lines import Line, Table
 from suite.report.resampling import RankInterval, rank_intervals
-from suite.report.summaries import Line, Table
 
 HEAD = (
     *("source", "score", "95 % over seeds", "95 % over clips", "seeds", "clips"),

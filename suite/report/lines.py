@@ -1,0 +1,87 @@
+"""What a table is made of: groups of comparable scores, lines of replicates, tables of lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from suite.report import significance
+from suite.report.significance import Interval
+from suite.rows import Row
+
+
+@dataclass(frozen=True, order=True)
+class Group:
+    """Everything that must be equal for two scores to be compared."""
+
+    task: str
+    probe: str
+    metric: str
+    scale: str
+    masking: str
+    objective: str
+    budget: int  # samples seen
+    task_version: int
+    split_hash: str
+    data_hash: str
+
+    @property
+    def question(self) -> tuple[str, str, str, int, str, str]:
+        """What was asked, of whichever encoder."""
+        versions = (self.task_version, self.split_hash, self.data_hash)
+        return (self.task, self.probe, self.metric, *versions)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One source of a table. ``scores`` is ``(seeds, folds)``; scores and intervals are fractions."""
+
+    label: str
+    source: str
+    control: bool
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    folds: tuple[str, ...]
+    scores: np.ndarray
+    clips: int  # distinct test clips of all folds
+    over_clips: Interval | None = None
+    difference: float | None = None  # to untrained
+    p_seeds: float | None = None  # Holm-corrected, to untrained
+    p_clips: float | None = None
+    among_best: bool = False
+
+    @property
+    def score(self) -> float:
+        return float(self.scores.mean())
+
+    @cached_property
+    def over_seeds(self) -> Interval | None:
+        return significance.t_interval(self.scores.mean(axis=1))
+
+    @cached_property
+    def over_folds(self) -> Interval | None:
+        return significance.k_fold_interval(self.scores.mean(axis=0))
+
+    def mean(self, name: str) -> float:
+        """Mean over runs of a numeric field of the rows, such as ``seconds``."""
+        return float(np.mean([getattr(row, name) for row in self.rows]))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Lines of one group, best first, Holm-corrected p of each pair, and remarks on what is missing."""
+
+    group: Group
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+    pairs: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """File name of the table, without its ending."""
+        group = self.group
+        parts = (group.task, group.probe, group.metric, group.scale, group.masking, group.objective)
+        words = ".".join("none" if part == "-" else part for part in (*parts, str(group.budget)))
+        return "".join(c if c.isalnum() or c in "._@" else "_" for c in words)

@@ -1,0 +1,149 @@
+"""Recompute every published number from its predictions, and say where the two disagree."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from generators.drawer import BadData
+from suite import metrics
+from suite.report import read_results
+from suite.rows import Predictions, Row, predictions_path, read_predictions
+
+TOLERANCE = 1e-9  # the metric is defined on the stored float16 scores: only summation order may differ
+
+Kind = Literal[
+    "score",  # the recomputed score differs from the row's
+    "clips",  # the number of test clips differs from the row's n_test
+    "metric",  # the metric is not known, or cannot be computed from what is stored
+    "fold",  # the predictions do not hold the row's fold, or hold one without a row
+    "unreadable",  # the predictions file is damaged, or its parts do not fit together
+    "no_predictions",  # a row without predictions: it cannot be verified
+    "no_rows",  # a predictions file that no row speaks of
+]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One disagreement: what kind, which file, and a sentence for a person."""
+
+    kind: Kind
+    path: Path
+    message: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How many rows were read, how many agree with their predictions, and every disagreement."""
+
+    rows: int
+    verified: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.findings
+
+    @property
+    def summary(self) -> str:
+        """One line for the terminal."""
+        if self.rows == 0 and self.passed:
+            return "no rows to verify: type `sourcebench compare comparison=quick` to measure some"
+        counts: dict[str, int] = defaultdict(int)
+        for finding in self.findings:
+            counts[finding.kind] += 1
+        found = ", ".join(f"{kind} {number}" for kind, number in sorted(counts.items())) or "none"
+        return f"{self.verified} of {self.rows} rows verified; findings: {found}"
+
+
+def verify(results: Path) -> Verification:
+    """Recompute the score of every row below ``results/rows`` from ``results/predictions``.
+
+    All disagreements are found in one call, in a stable order. Raises
+    BadData for a rows file that cannot be read at all.
+    """
+    rows = read_results(results)
+    by_file: dict[Path, list[Row]] = defaultdict(list)
+    for row in rows:
+        folder = results / "predictions" / row.run_id
+        by_file[predictions_path(folder, row.task, row.probe, row.samples_seen)].append(row)
+    findings: list[Finding] = []
+    verified = 0
+    for path in sorted(by_file):
+        wrong = list(_file_findings(path, by_file[path]))
+        findings += [finding for finding, _ in wrong]
+        verified += len(by_file[path]) - len({row.key() for _, row in wrong if row is not None})
+    for path in sorted((results / "predictions").glob("*/*.npz")):
+        if path not in by_file:
+            findings.append(Finding("no_rows", path, f"{path} belongs to no row"))
+    return Verification(len(rows), verified, tuple(findings))
+
+
+def _file_findings(path: Path, rows: list[Row]) -> Iterable[tuple[Finding, Row | None]]:
+    if not path.exists():
+        for row in rows:
+            yield Finding("no_predictions", path, f"{_named(row)}: {path} is missing"), row
+        return
+    try:
+        predictions = read_predictions(path)
+        _check_shapes(path, predictions)
+    except BadData as error:
+        for row in rows:
+            yield Finding("unreadable", path, f"{_named(row)}: {error}"), row
+        return
+    folds = predictions.fold.astype(str)
+    for row in rows:
+        finding = _row_finding(path, predictions, folds, row)
+        if finding is not None:
+            yield finding, row
+    for fold in sorted(set(folds) - {row.fold for row in rows}):
+        message = f"{path}: fold {fold!r} is predicted but has no row"
+        yield Finding("fold", path, message), None
+
+
+def _row_finding(path: Path, predictions: Predictions, folds: np.ndarray, row: Row) -> Finding | None:
+    inside = np.flatnonzero(folds == row.fold)
+    if not inside.size:
+        return Finding("fold", path, f"{_named(row)}: {path} holds no clip of this fold")
+    if inside.size != row.n_test:
+        message = f"{_named(row)}: the row says {row.n_test} test clips, {path} holds {inside.size}"
+        return Finding("clips", path, message)
+    if row.metric not in metrics.METRICS:
+        known = ", ".join(sorted(metrics.METRICS))
+        return Finding("metric", path, f"{_named(row)}: metric {row.metric!r} is none of {known}")
+    try:
+        score = metrics.METRICS[row.metric](predictions.target[inside], predictions.scores[inside])
+    except (ValueError, IndexError) as error:
+        message = f"{_named(row)}: {row.metric} cannot be computed from {path}: {error}"
+        return Finding("metric", path, message)
+    if math.isclose(score, row.score, rel_tol=0.0, abs_tol=TOLERANCE):
+        return None
+    message = f"{_named(row)}: the row says {row.score!r}, {path} gives {score!r}"
+    return Finding("score", path, message)
+
+
+def _check_shapes(path: Path, predictions: Predictions) -> None:
+    number = len(predictions.clip)
+    parts = (predictions.group, predictions.fold, predictions.target, predictions.scores)
+    if any(len(part) != number for part in parts):
+        lengths = ", ".join(str(len(part)) for part in parts)
+        raise BadData(f"{path}: {number} clips, but its other parts hold {lengths}. Evaluate again.")
+    if len(set(predictions.clip.tolist())) != number:
+        raise BadData(f"{path}: a clip is listed more than once. Evaluate again.")
+    if predictions.scores.shape[1:] != predictions.classes.shape:
+        raise BadData(
+            f"{path}: scores {predictions.scores.shape} for {len(predictions.classes)} classes. "
+            "Evaluate again."
+        )
+    if not np.isfinite(predictions.scores).all():
+        raise BadData(f"{path}: a score is not a finite number. Evaluate again.")
+
+
+def _named(row: Row) -> str:
+    return f"{row.run_id}, {row.task}, fold {row.fold}, {row.probe}, {row.metric}"
