@@ -45,26 +45,37 @@ def render(results: Path) -> Rendered:
     no row asks for any more are removed. Raises BadData for malformed rows, UsageError where
     ``results`` cannot be written.
     """
-    from suite.report import formats, summaries, tables
+    from suite.report import page, plots, summaries, tables
 
     rows = read_results(results)
     summary = summaries.summarise(rows, lambda run_id: results / "predictions" / run_id)
     overviews = tables.overviews(summary)
-    files: dict[Path, str] = {}
-    folder = results / "tables"
-    for table in summary:
-        blocks = [block for block in (tables.measured(table), tables.reported(table)) if block]
-        files[folder / f"{table.name}.md"] = formats.markdown(blocks)
-        files[folder / f"{table.name}.csv"] = tables.comma_separated(table)
-        files[folder / f"{table.name}.tex"] = formats.latex(blocks[0])
-    for overview in overviews:
-        block = tables.overview_block(overview)
-        files[folder / f"{overview.name}.md"] = formats.markdown([block])
-        files[folder / f"{overview.name}.csv"] = tables.overview_values(overview)
-        files[folder / f"{overview.name}.tex"] = formats.latex(block)
+    table_files = {
+        results / "tables" / name: text.encode()
+        for name, text in tables.files(summary, overviews).items()
+    }
+    plot_files = {
+        results / "plots" / f"{name}.{kind}": content
+        for name, kinds in plots.figures(summary, rows)
+        for kind, content in kinds.items()
+    }
+    page_file = results / "leaderboard" / "index.html"
+    page_content = page.render_page(summary, overviews, rows).encode()
     try:
-        for path, text in files.items():
-            write_atomically(path, text.encode())
+        for path, content in (table_files | plot_files | {page_file: page_content}).items():
+            write_atomically(path, content)
+        _remove_stale(results / "tables", set(table_files), ("*.md", "*.csv", "*.tex"))
+        _remove_stale(results / "plots", set(plot_files), ("*.svg", "*.png"))
     except OSError as error:
-        raise UsageError(f"{error.filename or results} cannot be written: {error.strerror}.") from error
-    return Rendered(tuple(files), (), results / "leaderboard" / "index.html", len(rows))
+        raise UsageError(
+            f"{error.filename or results} cannot be written: {error.strerror}. Make {results} a folder "
+            "you may write to, or choose another one: sourcebench report paths.results=FOLDER"
+        ) from error
+    return Rendered(tuple(table_files), tuple(plot_files), page_file, len(rows))
+
+
+def _remove_stale(folder: Path, current: set[Path], patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        for path in sorted(folder.glob(pattern)):
+            if path not in current:
+                path.unlink()

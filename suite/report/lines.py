@@ -71,12 +71,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """Lines of one group, best first, Holm-corrected p of each pair, and remarks on what is missing."""
+    """Lines of one group, best first, with remarks on what is missing.
+
+    ``pairs`` holds the Holm-corrected p over seeds and over clips for each pair of labels (NaN where
+    it cannot be tested); ``chance`` is the score without listening, None where it is not known.
+    """
 
     group: Group
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     pairs: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    chance: float | None = None
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,22 @@ from suite.rows import Predictions, Row, predictions_path, read_predictions
 Folder = Callable[[str], Path]  # run id -> the folder with its predictions
 
 
-def clip_replicates(
+@dataclass(frozen=True)
+class Evidence:
+    """What the predictions of a table's lines say.
+
+    ``replicates`` maps a label to bootstrap replicates ``(draws,)`` of the line's score, paired between
+    lines; ``chance`` is the score of an answer that knows the clips' labels only as frequencies.
+    """
+
+    replicates: dict[str, np.ndarray]
+    chance: float | None
+
+
+def clip_evidence(
     lines: Mapping[str, Sequence[Row]], predictions: Folder, notes: list[str]
-) -> dict[str, np.ndarray]:
-    """Replicates ``(draws,)`` of each line's score, averaged over its runs, paired between lines.
+) -> Evidence:
+    """Replicates of each line's score, averaged over its runs, and the score of chance.
 
     ``lines`` maps a label to all rows (folds x runs) of a line. A line with a missing file gets no
     replicates and a remark in ``notes``. Raises BadData when two runs were scored on different clips.
@@ -43,25 +56,35 @@ def clip_replicates(
                     "Delete the two files and evaluate both runs again."
                 )
     if reference is None:
-        return {}
+        return Evidence({}, None)
     first = reference[1]
+    chance = chance_score(first)
     metric_name = next(iter(lines.values()))[0].metric
     if metric_name == "accuracy":
         columns = [np.mean([correctness(run) for run in runs], axis=0) for runs in loaded.values()]
         table = bootstrap_means(np.column_stack(columns), first.group, first.fold)
-        return {label: table[:, column] for column, label in enumerate(loaded)}
+        replicates = {label: table[:, column] for column, label in enumerate(loaded)}
+        return Evidence(replicates, chance)
     from suite import metrics  # only where a metric must be recomputed on every draw
 
-    return {
+    replicates = {
         label: bootstrap_metric(
             metrics.METRICS[metric_name],
             first.target,
-            [run.scores.astype(np.float32) for run in runs],
+            [run.scores for run in runs],
             first.group,
             first.fold,
         )
         for label, runs in loaded.items()
     }
+    return Evidence(replicates, chance)
+
+
+def chance_score(predictions: Predictions) -> float:
+    """Share of the commonest label (accuracy), or mean prevalence of the labels (average precision)."""
+    if predictions.target.ndim == 1:
+        return float(np.bincount(predictions.target).max() / len(predictions.target))
+    return float(predictions.target.mean())
 
 
 def same_clips(one: Predictions, other: Predictions) -> bool:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from suite.report.lines import Group, Line, Table
-from suite.report.replicates import Folder, clip_replicates
+from suite.report.replicates import Folder, clip_evidence
 from suite.report.verdicts import judged, pair_tests
 from suite.rows import Row
 
@@ -100,13 +100,13 @@ def _table(group: Group, rows: Sequence[Row], predictions: Folder) -> Table:
         line = _line(label, members, every_fold, notes)
         if line is not None:
             lines.append(line)
-    replicates = clip_replicates({line.label: line.rows for line in lines}, predictions, notes)
+    evidence = clip_evidence({line.label: line.rows for line in lines}, predictions, notes)
     lines.sort(key=lambda line: (-line.score, line.label))
     if sum(line.source == "untrained" for line in lines) > 1:
         notes.append("several untrained encoders: no difference to untrained is given")
-    pairs = pair_tests(lines, replicates)
-    lines = [judged(line, lines, pairs, replicates.get(line.label)) for line in lines]
-    return Table(group, tuple(lines), tuple(notes), pairs)
+    pairs = pair_tests(lines, evidence.replicates)
+    lines = [judged(line, lines, pairs, evidence.replicates.get(line.label)) for line in lines]
+    return Table(group, tuple(lines), tuple(notes), pairs, evidence.chance)
 
 
 def _line(label: str, rows: Sequence[Row], folds: tuple[str, ...], notes: list[str]) -> Line | None:
@@ -158,9 +158,24 @@ def _labelled(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return labelled
 
 
+# Keys that cannot change what an encoder is: two runs that differ in them are still replicates.
+INCIDENTAL = frozenset(
+    {"control", "run", "dry", "count", "curve", "checkpoint_seconds", "log_every", "device", "threads"}
+    | {"paths", "tasks", "probes", "comparison", "seed"}
+)
+
+
 def configuration(row: Row) -> dict[str, Any]:
-    """What was configured, but for the seed: runs that agree in it are replicates of one another."""
-    return {key: value for key, value in row.config.items() if key != "seed"}
+    """What was configured and can change the weights, but for seeds: replicates agree in it."""
+
+    def without_seeds(tree: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: without_seeds(value) if isinstance(value, dict) else value
+            for key, value in tree.items()
+            if key != "seed"
+        }
+
+    return {k: v for k, v in without_seeds(row.config).items() if k not in INCIDENTAL}
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

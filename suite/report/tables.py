@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from suite.report import formats, significance
-from suite.report.formats import DASH, Block, Cell
+from suite.report.formats import DASH, Block, Cell, percent
 from suite.report.lines import Line, Table
 from suite.report.resampling import RankInterval, rank_intervals
 
@@ -31,7 +31,7 @@ CSV_HEAD = (
 ANCHOR_HEAD = ("reported, not measured here", "score", "protocol", "bias", "citation")
 READING = (
     "Score: mean over pre-training seeds of the mean over folds. Bold: the best, and everything not "
-    "significantly worse than it (5 %, Holm over all pairs of this table, seeds and clips).",
+    "significantly worse than it (5 %, Holm over all pairs of this table, seeds and clips)."
 )
 
 
@@ -65,7 +65,10 @@ def anchors(task: str, metric: str) -> list[Anchor]:
 
 def measured(table: Table) -> Block:
     """The measured lines of one table."""
-    return Block(title(table), HEAD, tuple(_cells(line) for line in table.lines), READING + table.notes)
+    notes = (READING, *table.notes)
+    if table.chance is not None:
+        notes = (f"Chance, from the frequencies of the labels: {percent(table.chance)}.", *notes)
+    return Block(title(table), HEAD, tuple(_cells(line) for line in table.lines), notes)
 
 
 def reported(table: Table) -> Block | None:
@@ -74,8 +77,7 @@ def reported(table: Table) -> Block | None:
     if not found:
         return None
     body = tuple(
-        tuple(map(Cell, (a.system, formats.percent(a.score), a.protocol, a.bias, a.citation)))
-        for a in found
+        tuple(map(Cell, (a.system, percent(a.score), a.protocol, a.bias, a.citation))) for a in found
     )
     return Block("Reported elsewhere: other protocols, not comparable line by line", ANCHOR_HEAD, body)
 
@@ -103,13 +105,13 @@ def _cells(line: Line) -> tuple[Cell, ...]:
         formats.interval(line.over_seeds),
         formats.interval(line.over_clips),
         *(str(len(line.seeds)), formats.count(line.clips)),
-        formats.percent(line.difference, signed=True),
+        percent(line.difference, signed=True),
         *(formats.p_value(line.p_seeds), formats.p_value(line.p_clips)),
         formats.count(line.mean("samples_seen")),
         formats.count(line.mean("parameters")),
         formats.count(line.mean("seconds")),
     )
-    score = Cell(formats.percent(line.score), bold=line.among_best)
+    score = Cell(percent(line.score), bold=line.among_best)
     return (Cell(name, bold=line.among_best), score, *map(Cell, numbers))
 
 
@@ -223,7 +225,7 @@ def overview_block(overview: Overview) -> Block:
         name = f"{label} (control)" if overview.controls[i] else label
         cells = [Cell(name)]
         for score, best in zip(overview.scores[i], overview.best[i], strict=True):
-            cells.append(Cell(formats.percent(float(score)), bold=bool(best)))
+            cells.append(Cell(percent(float(score)), bold=bool(best)))
         place = overview.standing[i]
         words = (DASH, DASH, DASH) if place is None else _place(place)
         body.append((*cells, *map(Cell, words), Cell(f"{overview.borda[i]:.1f}")))
@@ -256,11 +258,33 @@ def overview_values(overview: Overview) -> str:
     return formats.comma_separated(head, body)
 
 
+def files(summary: Sequence[Table], overviews: Sequence[Overview]) -> dict[str, str]:
+    """Every table file by name: Markdown, CSV and LaTeX of each table, and an index of them all."""
+    written: dict[str, str] = {}
+    index = ["# Tables", ""]
+    for overview in overviews:
+        block = overview_block(overview)
+        index.append(f"- [{block.title}]({overview.name}.md)")
+        written[f"{overview.name}.md"] = formats.markdown([block])
+        written[f"{overview.name}.csv"] = overview_values(overview)
+        written[f"{overview.name}.tex"] = formats.latex(block)
+    for table in summary:
+        blocks = [block for block in (measured(table), reported(table)) if block is not None]
+        index.append(f"- [{blocks[0].title}]({table.name}.md)")
+        written[f"{table.name}.md"] = formats.markdown(blocks)
+        written[f"{table.name}.csv"] = comma_separated(table)
+        written[f"{table.name}.tex"] = "\n".join(formats.latex(block) for block in blocks)
+    if not summary:
+        index.append("No results yet. Type `sourcebench compare comparison=quick`, then")
+        index.append("`sourcebench report`.")
+    return {"index.md": "\n".join(index) + "\n", **written}
+
+
 def terminal(tables: Sequence[Table]) -> list[RichTable]:
     """Tables for a terminal: score with its two intervals and the difference to untrained."""
     shown = []
     for table in tables:
-        drawn = RichTable(title=title(table), caption=READING[0], title_justify="left")
+        drawn = RichTable(title=title(table), caption=READING, title_justify="left")
         for position, name in enumerate(HEAD[:9]):
             drawn.add_column(name, justify="left" if position == 0 else "right", no_wrap=position > 0)
         for line in table.lines:

@@ -2,11 +2,11 @@
 
 **Tests between two lines**, both two-sided, both Holm-corrected over all pairs of lines of the table:
 
-- *over seeds*: with K >= 2 folds, score differences paired by fold and by seed (the seeds both have;
-  lists with fewer than two in common pair in order; a line with one seed is paired with each of the
-  other)
-  enter the corrected repeated k-fold t test, factor 1/(SK) + 1/(K-1), SK - 1 degrees of freedom. With
-  one test set, Welch's t over seeds; a single-seed line counts as a constant.
+- *over seeds*: with K >= 2 folds, score differences paired by fold and by seed enter the corrected
+  repeated k-fold t test, factor 1/(SK) + 1/(K-1), SK - 1 degrees of freedom. Seeds that both lines have
+  are paired; lists with fewer than two in common pair in order; a line with one seed (a control) is
+  paired with each seed of the other. With one test set: Welch's t over seeds; a line with one seed
+  counts as a constant.
 - *over clips*: paired cluster bootstrap by group of seed-averaged correctness (other metrics are
   recomputed on each draw).
 

@@ -1,0 +1,294 @@
+"""The leaderboard: one self-contained HTML page whose every number leads to the runs behind it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from suite.report import tables
+from suite.report.formats import percent
+from suite.report.lines import Line, Table
+from suite.report.palette import colour
+from suite.report.significance import Interval
+from suite.report.tables import Overview
+from suite.rows import Row
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"  # nothing is fetched
+)
+EMPTY = (
+    "<p>No results yet. Measure a first grid on the embedded tasks (no download, no GPU), then "
+    "render it:</p><pre>sourcebench compare comparison=quick\nsourcebench report</pre>"
+)
+READING = (
+    "A score is the mean over pre-training seeds of the mean over folds. Two intervals stand apart: "
+    "over seeds (would another pre-training say the same?) and over clips (would other recordings?). "
+    "Tinted: the best, and everything not significantly worse. Controls are in italics. Only runs of "
+    "equal scale, masking, objective and budget share a table. Every score leads to its folds, and "
+    "from there to its run."
+)
+
+
+def render_page(summary: Sequence[Table], overviews: Sequence[Overview], rows: Sequence[Row]) -> str:
+    """The page as text, a function of its arguments alone; it fetches nothing."""
+    here = Path(__file__).parent
+    style = (here / "page.css").read_text(encoding="utf-8")
+    script = (here / "page.js").read_text(encoding="utf-8")
+    body = EMPTY if not rows else _body(summary, overviews, rows)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f"<title>sourcebench leaderboard</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+        "<header><h1>sourcebench: which pre-training source makes the best audio encoder?</h1>"
+        "</header>\n"
+        f"<main>\n{body}\n</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def _body(summary: Sequence[Table], overviews: Sequence[Overview], rows: Sequence[Row]) -> str:
+    runs: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=Row.key):
+        runs[row.run_id].append(row)
+    sources = {row.source for row in rows if not row.control}
+    count = f"{len(sources)} sources, {len(runs)} runs, {len(rows)} measured numbers."
+    parts = [f"<p>{count}</p>", f'<p class="soft">{READING}</p>', _filters(summary)]
+    parts.append('<p id="none" role="status" hidden>No table fits these filters.</p>')
+    parts += ["<h2>All tasks</h2>", *(_overview(overview) for overview in overviews)]
+    parts.append("<h2>Task by task</h2>")
+    parts += [_section(position, table) for position, table in enumerate(summary)]
+    parts.append("<h2>Runs</h2>")
+    parts += [_run(run_id, runs[run_id]) for run_id in sorted(runs)]
+    return "\n".join(parts)
+
+
+def _filters(summary: Sequence[Table]) -> str:
+    groups = [table.group for table in summary]
+    choices = {
+        "task": sorted({group.task for group in groups}),
+        "probe": sorted({group.probe for group in groups}),
+        "scale": sorted({group.scale for group in groups}),
+        "recipe": sorted({_recipe(g.masking, g.objective, g.budget) for g in groups}),
+    }
+    selects = []
+    for name, values in choices.items():
+        options = "".join(f'<option value="{escape(v)}">{escape(v)}</option>' for v in values)
+        everything = f'<option value="">all ({len(values)})</option>'
+        selects.append(f'<label>{name} <select name="{name}">{everything}{options}</select></label>')
+    return f'<form class="filters" aria-label="Filter the tables">{"".join(selects)}</form>'
+
+
+def _recipe(masking: str, objective: str, budget: int) -> str:
+    how = [name for name in (masking, objective) if name != "-"]
+    return ", ".join([*how, f"{budget:,} samples seen"])
+
+
+def _overview(overview: Overview) -> str:
+    probe, scale, masking, objective, budget = overview.key
+    data = _data("overview", probe=probe, scale=scale, recipe=_recipe(masking, objective, budget))
+    block = tables.overview_block(overview)
+    body = []
+    for i, (label, cells) in enumerate(zip(overview.labels, block.body, strict=True)):
+        place = overview.standing[i]
+        numbers: list[float | None] = [_number(float(v)) for v in overview.scores[i]]
+        numbers += [None] * 3 if place is None else [place.mean, place.low, place.best]
+        numbers.append(overview.borda[i])
+        source = label.split(" (")[0]
+        row = [_source(source, label, control=overview.controls[i])]
+        for cell, number in zip(cells[1:], numbers, strict=True):
+            row.append(_cell(escape(cell.text), number, "best" if cell.bold else ""))
+        body.append(f"<tr>{''.join(row)}</tr>")
+    table = _table(block.title, block.head, body)
+    return f"<section {data}>\n<h3>{escape(block.title)}</h3>\n{table}{_notes(block.notes)}</section>"
+
+
+def _section(position: int, table: Table) -> str:
+    g = table.group
+    recipe = _recipe(g.masking, g.objective, g.budget)
+    data = _data("table", task=g.task, probe=g.probe, scale=g.scale, recipe=recipe)
+    block = tables.measured(table)
+    span = _span(table)
+    head = (*block.head[:2], "95 % over seeds and clips", *block.head[2:])
+    body = []
+    for i, (line, cells) in enumerate(zip(table.lines, block.body, strict=True)):
+        texts = [escape(cell.text) for cell in cells[2:]]
+        score = f'<a href="#t{position}-{i}">{percent(line.score)}</a>'
+        row = [_source(line.source, line.label, control=line.control)]
+        row += [_cell(score, line.score, "score"), f"<td>{_bar(line, span, table.chance)}</td>"]
+        row += [_cell(text, value) for text, value in zip(texts, _sort_values(line), strict=True)]
+        mark = ' class="best"' if line.among_best else ""
+        body.append(f"<tr{mark}>{''.join(row)}</tr>")
+    files = ", ".join(
+        f'<a href="../tables/{quote(table.name)}.{kind}">{kind}</a>' for kind in ("md", "csv", "tex")
+    )
+    reported = tables.reported(table)
+    parts = [f"<section {data}>", f"<h3>{escape(block.title)}</h3>", _table(block.title, head, body)]
+    parts += [_notes(block.notes), _folds(position, table)]
+    if reported is not None:
+        rows = ["".join(f"<td>{escape(cell.text)}</td>" for cell in row) for row in reported.body]
+        inner = _table(
+            reported.title, reported.head, [f"<tr>{row}</tr>" for row in rows], "words", sortable=False
+        )
+        parts.append(f"<details><summary>{escape(reported.title)}</summary>{inner}</details>")
+    parts.append(f'<p class="soft">This table as a file: {files}</p></section>')
+    return "\n".join(parts)
+
+
+def _folds(position: int, table: Table) -> str:
+    # One line per run: the numbers a table's line is the mean of, each a step from its run.
+    folds = table.lines[0].folds if table.lines else ()
+    body = []
+    for i, line in enumerate(table.lines):
+        for s, seed in enumerate(line.seeds):
+            run_id = line.rows[s * len(line.folds)].run_id
+            anchor = f' id="t{position}-{i}"' if s == 0 else ""
+            link = f'<a href="#run-{_anchor(run_id)}">{escape(run_id)}</a>'
+            scores = "".join(_cell(percent(float(v)), float(v)) for v in line.scores[s])
+            mean = float(line.scores[s].mean())
+            body.append(
+                f'<tr{anchor}><th scope="row">{escape(line.label)}</th><td>{link}</td>'
+                f"<td>{seed}</td>{_cell(percent(mean), mean)}{scores}</tr>"
+            )
+    head = ("source", "run", "seed", "mean", *(f"fold {fold}" for fold in folds))
+    inner = _table("Scores of every run and fold", head, body)
+    return f"<details><summary>Scores of every run and fold</summary>{inner}</details>"
+
+
+def _run(run_id: str, rows: Sequence[Row]) -> str:
+    last = max(rows, key=lambda row: row.samples_seen)
+    dirty = ' <strong class="dirty">with uncommitted changes</strong>' if last.dirty else ""
+    facts = {
+        "source": escape(last.source) + (" (control)" if last.control else ""),
+        "recipe": escape(f"scale {last.scale}, masking {last.masking}, objective {last.objective}"),
+        "seed": str(last.seed),
+        "command": f"<code>{escape(last.command)}</code>",
+        "commit": f"<code>{escape(last.commit)}</code>{dirty}",
+        "version": escape(f"sourcebench {last.version}, torch {last.torch}, on {last.device}"),
+        "measured": escape(last.created_at),
+        "cost": escape(
+            f"{last.samples_seen:,} samples seen in {last.steps:,} steps, "
+            f"{last.parameters:,} parameters, {last.flops:.3g} FLOPs, {last.seconds:,.0f} s, "
+            f"{last.peak_memory / 2**20:,.0f} MiB"
+        ),
+    }
+    for note in dict.fromkeys(note for row in rows for note in row.notes):
+        facts["notes"] = "; ".join(filter(None, (facts.get("notes", ""), escape(note))))
+    terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items() if text)
+    config = escape(json.dumps(last.config, indent=1, sort_keys=True))
+    return (
+        f'<details class="run" id="run-{_anchor(run_id)}"><summary>{escape(run_id)}</summary>'
+        f"<dl>{terms}</dl><details><summary>configuration</summary><pre>{config}</pre></details>"
+        f"{_run_scores(rows)}</details>"
+    )
+
+
+def _run_scores(rows: Sequence[Row]) -> str:
+    asked: dict[tuple[str, str, str, int], list[Row]] = defaultdict(list)
+    for row in rows:
+        asked[(row.task, row.probe, row.metric, row.samples_seen)].append(row)
+    body = []
+    for (task, probe, metric, samples), found in sorted(asked.items()):
+        folds = "; ".join(
+            f"{row.fold}: {percent(row.score)} (n {row.n_test:,}{_selection(row)})" for row in found
+        )
+        mean = math.fsum(row.score for row in found) / len(found)
+        cells = "".join(f"<td>{escape(text)}</td>" for text in (task, probe, metric, f"{samples:,}"))
+        body.append(f"<tr>{cells}<td>{percent(mean)}</td><td>{escape(folds)}</td></tr>")
+    head = ("task", "probe", "metric", "samples seen", "mean (%)", "folds: score (%)")
+    return _table("Scores of this run", head, body, "words", sortable=False)
+
+
+def _selection(row: Row) -> str:
+    chosen = ", ".join(f"{key} {value}" for key, value in sorted(row.selection.items()))
+    return f", chosen on validation: {chosen}" if chosen else ""
+
+
+def _table(
+    caption: str, head: Iterable[str], body: Iterable[str], kind: str = "", *, sortable: bool = True
+) -> str:
+    columns = []
+    for name in head:
+        text = f'<button type="button">{escape(name)}</button>' if sortable else escape(name)
+        order = ' aria-sort="none"' if sortable else ""
+        columns.append(f'<th scope="col"{order}>{text}</th>')
+    rows = "\n".join(body)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="{kind}"><thead><tr>{"".join(columns)}</tr></thead>\n<tbody>\n{rows}\n</tbody>'
+        "</table></div>\n"
+    )
+
+
+def _source(source: str, label: str, *, control: bool) -> str:
+    dot = f'<span class="dot" style="background:{colour(source)}"></span>'
+    name = f'<span class="control">{escape(label)} (control)</span>' if control else escape(label)
+    return f'<th scope="row" data-value="{escape(label)}">{dot}{name}</th>'
+
+
+def _cell(content: str, value: float | None, kind: str = "") -> str:
+    mark = f' class="{kind}"' if kind else ""
+    return f'<td{mark} data-value="{"" if value is None else format(value, ".9g")}">{content}</td>'
+
+
+def _sort_values(line: Line) -> list[float | None]:
+    # In the order of tables.HEAD after source and score; intervals sort by their lower end.
+    low = [None if found is None else found.low for found in (line.over_seeds, line.over_clips)]
+    tests = [line.difference, line.p_seeds, line.p_clips]
+    cost = [line.mean(name) for name in ("samples_seen", "parameters", "seconds")]
+    return [*low, float(len(line.seeds)), float(line.clips), *tests, *cost]
+
+
+def _span(table: Table) -> Interval:
+    values = [line.score for line in table.lines]
+    for line in table.lines:
+        for found in (line.over_seeds, line.over_clips):
+            values += [] if found is None else [found.low, found.high]
+    values += [] if table.chance is None else [table.chance]
+    low, high = max(0.0, min(values, default=0.0)), min(1.0, max(values, default=1.0))
+    return Interval(low, high if high > low else low + 0.01)
+
+
+def _bar(line: Line, span: Interval, chance: float | None) -> str:
+    # Thick: over seeds; thin with ends: over clips; dot: the score. The numbers stand in the columns.
+    def x(value: float) -> str:
+        inside = min(max(value, span.low), span.high)
+        return f"{4 + 192 * (inside - span.low) / (span.high - span.low):.1f}"
+
+    shade = "currentColor" if line.control else colour(line.source)
+    parts = ['<line class="axis" x1="0" x2="200" y1="10" y2="10"/>']
+    if chance is not None:
+        parts.append(f'<line class="chance" x1="{x(chance)}" x2="{x(chance)}" y1="0" y2="20"/>')
+    if line.over_seeds is not None:
+        ends = f'x1="{x(line.over_seeds.low)}" x2="{x(line.over_seeds.high)}"'
+        parts.append(
+            f'<line {ends} y1="10" y2="10" stroke="{shade}" stroke-width="7" stroke-opacity=".45"/>'
+        )
+    if line.over_clips is not None:
+        low, high = x(line.over_clips.low), x(line.over_clips.high)
+        path = f"M{low} 6V14M{low} 10H{high}M{high} 6V14"
+        parts.append(f'<path d="{path}" stroke="{shade}" stroke-width="1.5" fill="none"/>')
+    parts.append(f'<circle cx="{x(line.score)}" cy="10" r="4" fill="{shade}"/>')
+    return f'<svg class="bar" viewBox="0 0 200 20" aria-hidden="true">{"".join(parts)}</svg>'
+
+
+def _data(kind: str, **values: str) -> str:
+    pairs = {"kind": kind, **values}
+    return " ".join(f'data-{name}="{escape(value)}"' for name, value in pairs.items())
+
+
+def _notes(notes: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes if note != tables.READING)
+    return f'<ul class="notes">{items}</ul>' if items else ""
+
+
+def _anchor(run_id: str) -> str:
+    return quote(run_id, safe="").replace("%", ".")
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,44 @@
+"""One colour and one marker per source in every figure and on the page, functions of its name alone."""
+
+from __future__ import annotations
+
+import colorsys
+import zlib
+
+# The names the suite was founded on (after Okabe and Ito: told apart by the colour-blind).
+SOURCES = {
+    "audiopg": ("#0072B2", "o"),
+    "recordings": ("#D55E00", "s"),
+    "dead_leaves": ("#009E73", "D"),
+    "fractals": ("#CC79A7", "^"),
+    "statistical": ("#B58900", "v"),
+    "stylegan": ("#3A9BD9", "P"),
+    "shaders": ("#8C564B", "X"),
+    "visual_atoms": ("#6A3D9A", "*"),
+    "feature_visualisation": ("#B2182B", "<"),
+    "mixture": ("#7A7A2A", ">"),
+}
+CONTROLS = {
+    "untrained": ("#555555", "p"),
+    "noise": ("#777777", "h"),
+    "mel_statistics": ("#222222", "d"),
+}
+OTHER_MARKERS = "H1234+x"  # for names that are in neither list
+
+
+def colour(source: str) -> str:
+    """The colour of a source as ``#rrggbb``; an unknown name takes its hue from its spelling."""
+    known = SOURCES | CONTROLS
+    if source in known:
+        return known[source][0]
+    number = zlib.crc32(source.encode())
+    red, green, blue = colorsys.hls_to_rgb(number % 360 / 360, 0.36 + number // 360 % 3 * 0.06, 0.6)
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
+
+
+def marker(source: str) -> str:
+    """The marker of a source, as matplotlib writes it."""
+    known = SOURCES | CONTROLS
+    if source in known:
+        return known[source][1]
+    return OTHER_MARKERS[(zlib.crc32(source.encode()) >> 8) % len(OTHER_MARKERS)]
