@@ -1,0 +1,207 @@
+"""Evaluation: one run becomes rows and clip-level predictions, one embedding pass per task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from suite import checkpoint
+from suite.checkpoint import Cost, Trained
+from suite.embed import POOLING, decode, embed
+from suite.experiment import Experiment, build_encoder, experiment_from
+from suite.frontend import FrontEnd
+from suite.machine import Machine, provenance
+from suite.metrics import METRICS
+from suite.probes.base import Examples
+from suite.probes.base import drawer as probe_drawer
+from suite.rows import (
+    Predictions,
+    Row,
+    add_rows,
+    predictions_path,
+    read_rows,
+    write_predictions,
+)
+from tasks.base import Fold, Task, measured_split_hash
+
+ROWS = "rows.jsonl"
+PREDICTIONS = "predictions"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What one call measured, and what was already there."""
+
+    rows: list[Row]
+    measured: int
+    already: int
+
+
+def evaluate(
+    run: Path,
+    tasks: list[Task],
+    probes: list[str],
+    machine: Machine,
+    cache: Path,
+    *,
+    curve: bool = True,
+) -> Evaluated:
+    """Score a finished run on ``tasks`` by ``probes``; what is already scored is skipped.
+
+    Rows go to the run's rows.jsonl and predictions beside them, task by task: an interrupt keeps all
+    that is finished. ``curve`` also scores the encoders kept on the way, by the first probe.
+    """
+    values, command = checkpoint.read_experiment(run)
+    experiment = experiment_from(values)
+    cost = checkpoint.read_cost(run)
+    existing = read_rows(run / ROWS) if (run / ROWS).exists() else []
+    done = {(row.samples_seen, row.task, row.task_version, row.probe) for row in existing}
+    measured = already = 0
+    for samples_seen in [*(points(run) if curve else []), None]:
+        trained: Trained | None = None
+        at = cost.samples_seen if samples_seen is None else samples_seen
+        for task in tasks:
+            for probe in probes if samples_seen is None else probes[:1]:
+                if (at, task.name, task.version, probe) in done:
+                    already += 1
+                    continue
+                trained = trained or load(run, experiment, machine, samples_seen)
+                predictions, selections = probe_task(task, probe, trained, machine, cache)
+                write_predictions(
+                    predictions_path(run / PREDICTIONS, task.name, probe, at), predictions
+                )
+                rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
+                identity = {
+                    "data_hash": decode(task, cache).data_hash,
+                    "command": command,
+                    "config": {**values, "pooling": POOLING},
+                }
+                add_rows(run / ROWS, [Row(**row, **identity) for row in rows])
+                measured += 1
+    return Evaluated(read_rows(run / ROWS) if (run / ROWS).exists() else [], measured, already)
+
+
+def points(run: Path) -> list[int]:
+    """Samples seen of the encoders kept on the way, ascending."""
+    return sorted(int(path.parent.name) for path in (run / checkpoint.CURVE).glob("*/*.safetensors"))
+
+
+def load(run: Path, experiment: Experiment, machine: Machine, samples_seen: int | None) -> Trained:
+    """The run's encoder on the machine; the log-mel statistics control has none."""
+    if experiment.control == "mel_statistics":
+        return Trained(None, FrontEnd(bands=64), "mel_statistics@1")
+    trained = checkpoint.load_encoder(run, build_encoder(experiment.scale), samples_seen)
+    assert trained.encoder is not None
+    trained.encoder.to(machine.device)
+    return trained
+
+
+def probe_task(
+    task: Task, probe_name: str, trained: Trained, machine: Machine, cache: Path
+) -> tuple[Predictions, dict[str, dict[str, Any]]]:
+    """Fit the probe on every fold and answer for its test clips, each test fold once."""
+    clips = task.clips()
+    features = torch.from_numpy(embed(task, trained, machine, cache))
+    targets = target_tensor(task)
+    parts, selections = [], {}
+    for fold in task.folds():
+        probe = probe_drawer.create(probe_name)
+        probe.fit(
+            examples(features, targets, fold.train, task), examples(features, targets, fold.valid, task)
+        )
+        parts.append((fold, probe.predict(features[fold.test]).half().numpy()))
+        selections[fold.name] = probe.selection
+    return gather(parts, clips, targets.numpy(), task), selections
+
+
+def gather(
+    parts: list[tuple[Fold, np.ndarray]], clips: Any, targets: np.ndarray, task: Task
+) -> Predictions:
+    """One table of the test answers of all folds."""
+    order = np.concatenate([fold.test for fold, _ in parts])
+    stored = targets[order] if task.kind == "one_label" else targets[order].astype(np.uint8)
+    return Predictions(
+        clip=clips["clip"].to_numpy(dtype=str)[order],
+        group=clips["group"].to_numpy(dtype=str)[order],
+        fold=np.concatenate([np.full(len(fold.test), fold.name) for fold, _ in parts]),
+        target=stored,
+        scores=np.concatenate([scores for _, scores in parts]),
+        classes=np.array(task.classes),
+    )
+
+
+def target_tensor(task: Task) -> torch.Tensor:
+    """Targets as int64 ``(n,)``, or float32 ``(n, classes)`` of zeros and ones."""
+    labels = task.clips()["label"]
+    if task.kind == "one_label":
+        return torch.tensor(labels.to_numpy(dtype=np.int64))
+    many = torch.zeros(len(labels), len(task.classes))
+    for row, present in enumerate(labels):
+        many[row, list(present)] = 1.0
+    return many
+
+
+def examples(features: torch.Tensor, targets: torch.Tensor, rows: np.ndarray, task: Task) -> Examples:
+    """One part of a fold."""
+    return Examples(features[rows], targets[rows], len(task.classes))
+
+
+def rows_of(
+    experiment: Experiment,
+    cost: Cost,
+    samples_seen: int,
+    task: Task,
+    probe: str,
+    predictions: Predictions,
+    selections: dict[str, dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """One row per fold, computed from the predictions as they are stored."""
+    origin = provenance()
+    network = experiment.control != "mel_statistics"
+    share = samples_seen / cost.samples_seen if cost.samples_seen else 1.0
+    shared = {
+        "run_id": experiment.run_id,
+        "source": experiment.label,
+        "control": experiment.is_control,
+        "masking": experiment.masking["name"] if network else "-",
+        "objective": experiment.objective["name"] if network else "-",
+        "scale": experiment.scale.name if network else "-",
+        "seed": experiment.seed,
+        "task": task.name,
+        "task_version": task.version,
+        "split_hash": measured_split_hash(task.clips()),
+        "probe": probe,
+        "metric": task.metric,
+        "steps": round(cost.steps * share),
+        "samples_seen": samples_seen,
+        "parameters": cost.parameters,
+        "flops": cost.flops * share,
+        "seconds": cost.seconds * share,
+        "peak_memory": cost.peak_memory,
+        "version": origin.version,
+        "commit": origin.commit,
+        "dirty": origin.dirty,
+        "torch": origin.torch,
+        "device": cost.device,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "notes": ("uncommitted changes in the checkout",) if origin.dirty else (),
+    }
+    rows = []
+    for fold in dict.fromkeys(predictions.fold.tolist()):
+        tested = predictions.fold == fold
+        score = METRICS[task.metric](predictions.target[tested], predictions.scores[tested])
+        rows.append(
+            {
+                **shared,
+                "fold": fold,
+                "score": float(score),
+                "n_test": int(tested.sum()),
+                "selection": selections[fold],
+            }
+        )
+    return rows

@@ -1,0 +1,274 @@
+"""Pre-training: one experiment becomes one checkpoint, interruptible at any moment."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.flop_counter import FlopCounterMode
+
+from generators.drawer import UsageError
+from suite import checkpoint
+from suite.checkpoint import Cost
+from suite.experiment import Experiment, Training, full
+from suite.machine import Machine, peak_memory, provenance
+from suite.masking.base import Masking
+from suite.objectives.base import Objective
+from suite.progress import Progress
+from suite.stream import Stream, generator_of, measure_source, open_pool, seed_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """The folders a run reads from and writes to."""
+
+    data: Path
+    runs: Path
+    cache: Path
+
+
+def learning_rate(step: int, steps: int, peak: float, training: Training) -> float:
+    """Linear warm-up from 0, then half a cosine to 0 (MAE), or constant (AudioPG)."""
+    warmup = int(training.warmup * steps)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    if training.schedule == "constant":
+        return peak
+    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def parameter_groups(objective: nn.Module, training: Training) -> list[dict[str, Any]]:
+    """Weight decay on matrices only, as MAE; on everything with ``decay_all`` (AudioPG)."""
+    decayed, free = [], []
+    for name, parameter in objective.named_parameters():
+        is_matrix = parameter.ndim >= 2 and not name.endswith("_token")
+        (decayed if is_matrix or training.decay_all else free).append(parameter)
+    groups = [{"params": decayed, "weight_decay": training.weight_decay}]
+    return groups + ([{"params": free, "weight_decay": 0.0}] if free else [])
+
+
+def pretrain(
+    experiment: Experiment,
+    places: Places,
+    machine: Machine,
+    *,
+    command: str,
+    curve: tuple[float, ...] = (),
+    checkpoint_seconds: float = 30.0,
+    log_every: int = 50,
+) -> Path:
+    """Train the experiment's encoder, or go on where it was interrupted; returns the run's folder.
+
+    The same bits come out whether or not it was interrupted, on one device with one thread count.
+    ``curve`` names shares of the samples at which the weights are kept for learning curves.
+    """
+    run = places.runs / experiment.run_id
+    if (run / checkpoint.DONE).exists():
+        return run
+    began = time.perf_counter()
+    if machine.writes:
+        checkpoint.write_experiment(run, full(experiment), command)
+        checkpoint.write_json(run / checkpoint.ENVIRONMENT, asdict(provenance()))
+    if experiment.control == "mel_statistics":
+        checkpoint.finish(run, Cost(device=machine.describe()))
+        return run
+
+    # ----------------------------------------------------------------------------------------------
+    # Build: weights and statistics are functions of the experiment alone.
+    torch.manual_seed(seed_of("weights", experiment.seed))
+    objective = experiment.build_objective().to(machine.device)
+    encoder_parameters = sum(parameter.numel() for parameter in objective.encoder.parameters())
+    if experiment.control == "untrained":
+        checkpoint.save_weights(run / checkpoint.WEIGHTS, objective.state_dict())
+        checkpoint.write_json(run / checkpoint.FRONTEND, experiment.frontend.plain())
+        checkpoint.finish(run, Cost(parameters=encoder_parameters, device=machine.describe()))
+        return run
+    stream = open_stream(experiment, places, machine)
+    masking = experiment.build_masking()
+    scale, training = experiment.scale, experiment.training
+    if scale.batch % machine.world:
+        raise UsageError(f"scale.batch={scale.batch} does not divide into {machine.world} ranks.")
+    optimiser = torch.optim.AdamW(
+        parameter_groups(objective, training), betas=training.betas, fused=True
+    )
+    model = DistributedDataParallel(objective) if machine.world > 1 else objective
+    kept_at = {max(1, round(share * scale.steps)) for share in curve if 0.0 < share < 1.0}
+
+    # ----------------------------------------------------------------------------------------------
+    # Resume.
+    first, seconds_before, flops = 0, 0.0, 0.0
+    state = checkpoint.load_state(run)
+    if state is not None:
+        objective.load_state_dict(state["objective"])
+        optimiser.load_state_dict(state["optimiser"])
+        first, seconds_before, flops = state["step"], state["seconds"], state["flops"]
+    if machine.writes:
+        checkpoint.write_json(run / checkpoint.FRONTEND, stream.frontend.plain())
+        forget_after(run / checkpoint.METRICS, first)
+    flops = flops or count_flops(objective, stream, masking, machine)
+
+    # ----------------------------------------------------------------------------------------------
+    # The loop.
+    progress = Progress(experiment.run_id, scale.steps, first, scale.batch, show=machine.writes)
+    batches = stream.ahead(first, scale.steps, machine.rank, machine.world, machine.device)
+    saved_at, waited = time.perf_counter(), 0.0
+    rows = slice(
+        machine.rank * scale.batch // machine.world, (machine.rank + 1) * scale.batch // machine.world
+    )
+
+    def seconds() -> float:
+        return seconds_before + time.perf_counter() - began
+
+    def save(step: int) -> None:
+        if machine.writes:
+            checkpoint.save_state(
+                run,
+                {
+                    "objective": objective.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "step": step,
+                    "seconds": seconds(),
+                    "flops": flops,
+                },
+            )
+
+    step = first
+    with interruption() as interrupted, instead_of_running_out(experiment, machine):
+        for step in range(first, scale.steps):
+            asked = time.perf_counter()
+            images = next(batches)
+            waited += time.perf_counter() - asked
+            drawn = masking.sample(
+                scale.batch,
+                objective.encoder.grid(images),
+                generator_of("mask", experiment.seed, step),
+            )
+            mask = drawn.rows(rows.start, rows.stop, machine.device)
+
+            rate = learning_rate(step, scale.steps, scale.learning_rate, training)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            with machine.autocast():
+                losses: dict[str, Tensor] = model(images, mask)
+            loss = losses["loss"].item()
+            checkpoint.check_finite(loss, step, run)
+            losses["loss"].backward()
+            norm = nn.utils.clip_grad_norm_(
+                objective.parameters(), training.clip_norm or math.inf, foreach=True
+            )
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            objective.after_step((step + 1) / scale.steps)
+
+            done = step + 1
+            if machine.writes:
+                progress.update(done, loss=loss, rate=rate, waited=waited)
+                if done % log_every == 0 or done == scale.steps:
+                    line = {name: value.item() for name, value in losses.items()}
+                    line |= {"step": done, "samples_seen": done * scale.batch, "lr": rate}
+                    line |= {"gradient_norm": norm.item(), "seconds": seconds(), "waited": waited}
+                    with (run / checkpoint.METRICS).open("a") as file:
+                        file.write(json.dumps(line) + "\n")
+                if done in kept_at:
+                    folder = run / checkpoint.CURVE / str(done * scale.batch)
+                    checkpoint.save_weights(folder / "weights.safetensors", objective.state_dict())
+            if interrupted() or time.perf_counter() - saved_at > checkpoint_seconds:
+                save(done)
+                saved_at = time.perf_counter()
+            if interrupted():
+                progress.close()
+                raise KeyboardInterrupt(f"saved at step {done}; type the same command to go on")
+
+    # ----------------------------------------------------------------------------------------------
+    # Finish.
+    progress.close()
+    if machine.writes:
+        checkpoint.save_weights(run / checkpoint.WEIGHTS, objective.state_dict())
+        checkpoint.finish(
+            run,
+            Cost(
+                steps=scale.steps,
+                samples_seen=scale.steps * scale.batch,
+                parameters=encoder_parameters,
+                flops=flops * scale.steps,
+                seconds=seconds(),
+                peak_memory=peak_memory(machine),
+                device=machine.describe(),
+            ),
+        )
+    return run
+
+
+@contextmanager
+def interruption() -> Iterator[Callable[[], bool]]:
+    """Hold back Ctrl-C until the step is whole: the saved state is always that of a finished step."""
+    asked = [False]
+
+    def remember(_signal: int, _frame: object) -> None:
+        asked[0] = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals only ever reach the main thread
+        return
+    previous = signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: asked[0]
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def instead_of_running_out(experiment: Experiment, machine: Machine) -> Iterator[None]:
+    """Turn torch's out-of-memory error into the cure."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UsageError(
+            f"out of memory with scale.batch={experiment.scale.batch} on {machine.device}. Halve "
+            f"scale.batch (and scale.learning_rate with it), or choose a smaller scale. ({error})"
+        ) from error
+
+
+def open_stream(experiment: Experiment, places: Places, machine: Machine) -> Stream:
+    """The experiment's training stream, its pool rendered where it has one."""
+    source = experiment.build_source(places.data, places.cache)
+    pool = None
+    if experiment.pool is not None:
+        progress = Progress(f"rendering {source.name}", experiment.pool, 0, 1, show=machine.writes)
+        pool = open_pool(places.cache, source, experiment.frontend, experiment.pool, progress.update)
+        progress.close()
+    frontend = measure_source(source, experiment.frontend, pool)
+    return Stream(source, frontend, experiment.scale.batch, experiment.seed, pool)
+
+
+def count_flops(objective: Objective, stream: Stream, masking: Masking, machine: Machine) -> float:
+    """Floating-point operations of one global step, forward and backward (matrix products only)."""
+    few = 2
+    images = stream.batch(0, machine.rank, machine.world, machine.device)[:few]
+    mask = masking.sample(few, objective.encoder.grid(images), generator_of("flops"))
+    counter = FlopCounterMode(display=False)
+    # The fused attention kernels of a CPU are not counted; the plain one does the same products.
+    with counter, sdpa_kernel(SDPBackend.MATH):
+        objective.losses(images, mask.rows(0, few, machine.device))["loss"].backward()
+    objective.zero_grad(set_to_none=True)
+    return float(counter.get_total_flops()) / few * stream.batch_size
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop metric lines written after the checkpoint that the run goes on from."""
+    if path.exists():
+        lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        path.write_text("".join(f"{line}\n" for line in kept))

@@ -1,0 +1,56 @@
+"""One honest progress line per long job: rewritten in place on a terminal, plain lines when piped."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class Progress:
+    """Prints step, share, loss, learning rate, samples per second, wait for data and time left."""
+
+    def __init__(self, title: str, steps: int, first: int, batch: int, *, show: bool = True) -> None:
+        self.title, self.steps, self.first, self.batch = title, steps, first, batch
+        self.show = show
+        self.terminal = sys.stderr.isatty()
+        self.began = time.perf_counter()
+        self.printed = self.began
+        self.every = 0.5 if self.terminal else 15.0
+        self.line = ""
+
+    def update(
+        self,
+        step: int,
+        _total: int | None = None,
+        *,
+        loss: float | None = None,
+        rate: float | None = None,
+        waited: float = 0.0,
+    ) -> None:
+        """Print at most twice a second on a terminal, four times a minute into a file."""
+        now = time.perf_counter()
+        if not self.show or (now - self.printed < self.every and step < self.steps):
+            return
+        elapsed = max(now - self.began, 1e-9)
+        speed = (step - self.first) * self.batch / elapsed
+        left = (self.steps - step) * self.batch / max(speed, 1e-9)
+        parts = [f"{self.title}: {step}/{self.steps} ({100 * step / self.steps:.0f} %)"]
+        if loss is not None:
+            parts.append(f"loss {loss:.4f}")
+        if rate is not None:
+            parts.append(f"lr {rate:.2e}")
+        parts.append(f"{speed:.0f} samples/s")
+        if loss is not None:
+            parts.append(f"waiting for data {100 * waited / elapsed:.0f} %")
+        parts.append(f"{left / 60:.1f} min left")
+        self.printed = now
+        self.line = ", ".join(parts)
+        if self.terminal:
+            print(f"\r\x1b[2K{self.line}", end="", file=sys.stderr, flush=True)
+        else:
+            print(self.line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """End the line."""
+        if self.show and self.terminal and self.line:
+            print(file=sys.stderr, flush=True)

@@ -1,0 +1,176 @@
+"""The training stream: batch k is a function of (experiment, k) alone, so it has no state to resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from generators.base import Source
+from suite.frontend import FrontEnd
+from suite.rows import write_atomically
+
+RENDER_BATCH = 16  # samples rendered at once into a pool: large enough to vectorise, small in memory
+MEASURED = 512  # samples whose pixels give the source's mean and standard deviation
+
+
+def seed_of(*parts: Any) -> int:
+    """A 63-bit seed from anything printable: independent streams for independent purposes."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def generator_of(*parts: Any) -> torch.Generator:
+    """A CPU generator seeded by :func:`seed_of`."""
+    return torch.Generator().manual_seed(seed_of(*parts))
+
+
+def render(source: Source, frontend: FrontEnd, indices: Tensor, device: torch.device) -> Tensor:
+    """Raw images ``(B, F, T)`` of samples ``indices``: log-mels of sounds, pictures as they are."""
+    samples = source.batch(indices, device)
+    return frontend.log_mel(samples) if source.kind == "waveform" else samples
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Distinct samples of a source rendered once: float16 ``(size, F, T)`` on disk."""
+
+    images: np.ndarray  # memory-mapped
+
+    def read(self, indices: Tensor) -> Tensor:
+        """Raw images ``(B, F, T)``, float32."""
+        return torch.from_numpy(self.images[indices.numpy()]).float()
+
+
+def pool_path(cache: Path, source: Source, frontend: FrontEnd, size: int) -> Path:
+    """Where the pool lies: its name is a hash of everything that decides its content."""
+    made_of = {
+        "source": {key: str(value) for key, value in source.identity().items() if key != "size"},
+        "size": size,
+        "frontend": [frontend.family, frontend.bands] if source.kind == "waveform" else None,
+    }
+    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
+    return cache / "pools" / f"{source.name}-{key}.npy"
+
+
+def open_pool(cache: Path, source: Source, frontend: FrontEnd, size: int, progress: Any = None) -> Pool:
+    """The pool of ``size`` samples, rendered now if it is not there yet.
+
+    One process renders, others wait; the file is complete when it is renamed into place.
+    ``progress(done, size)`` is called after each batch.
+    """
+    path = pool_path(cache, source, frontend, size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            part = path.with_suffix(".part")
+            shape = render(source, frontend, torch.arange(1), torch.device("cpu")).shape
+            images = np.lib.format.open_memmap(
+                part, mode="w+", dtype=np.float16, shape=(size, *shape[1:])
+            )
+            for start in range(0, size, RENDER_BATCH):
+                stop = min(start + RENDER_BATCH, size)
+                rendered = render(source, frontend, torch.arange(start, stop), torch.device("cpu"))
+                images[start:stop] = rendered.half().numpy()
+                if progress is not None:
+                    progress(stop, size)
+            images.flush()
+            del images
+            header = {key: str(value) for key, value in source.identity().items()}
+            write_atomically(path.with_suffix(".json"), json.dumps(header, indent=1).encode())
+            part.replace(path)
+    return Pool(np.load(path, mmap_mode="r"))
+
+
+@dataclass
+class Stream:
+    """Standardised training images, batch by batch.
+
+    Global batch ``k`` holds the same samples, crops and order on any number of ranks, and after any
+    resume; :meth:`batch` returns the rows of one rank.
+    """
+
+    source: Source
+    frontend: FrontEnd  # with the statistics that standardise the images
+    batch_size: int  # global
+    seed: int
+    pool: Pool | None = None  # None: render while training
+    _order: dict[int, Tensor] = field(default_factory=dict, repr=False)
+
+    def indices(self, step: int) -> Tensor:
+        """Sample indices of global batch ``step``: each pass over a pool is a fresh permutation."""
+        first = step * self.batch_size
+        wanted = torch.arange(first, first + self.batch_size)
+        if self.pool is None:
+            return wanted
+        size = len(self.pool.images)
+        epochs = wanted // size
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            if epoch not in self._order:
+                self._order = {key: value for key, value in self._order.items() if key >= epoch - 1}
+                generator = generator_of("order", self.seed, epoch)
+                self._order[epoch] = torch.randperm(size, generator=generator)
+        return torch.stack(
+            [
+                self._order[epoch][index % size]
+                for epoch, index in zip(epochs.tolist(), wanted.tolist(), strict=True)
+            ]
+        )
+
+    def batch(self, step: int, rank: int, world: int, device: torch.device) -> Tensor:
+        """Images ``(B / world, F, frames)`` of one rank, standardised, on ``device``."""
+        rows = slice(rank * self.batch_size // world, (rank + 1) * self.batch_size // world)
+        indices = self.indices(step)[rows]
+        raw = (
+            render(self.source, self.frontend, indices, device)
+            if self.pool is None
+            else self.pool.read(indices)
+        )
+        raw = self.frontend.pad_frames(raw, self.frontend.frames)
+        spare = raw.shape[2] - self.frontend.frames
+        draw = torch.rand(self.batch_size, generator=generator_of("crop", self.seed, step))[rows]
+        starts = (draw * (spare + 1)).long().tolist()
+        cropped = torch.stack(
+            [
+                image[:, start : start + self.frontend.frames]
+                for image, start in zip(raw, starts, strict=True)
+            ]
+        )
+        return self.frontend.standardise(cropped.to(device, non_blocking=True))
+
+    def ahead(
+        self, first: int, last: int, rank: int, world: int, device: torch.device
+    ) -> Iterator[Tensor]:
+        """Batches ``first`` to ``last - 1``, each made by a thread while the one before is used."""
+        with ThreadPoolExecutor(1, thread_name_prefix="stream") as thread:
+            pending = thread.submit(self.batch, first, rank, world, device) if first < last else None
+            for step in range(first, last):
+                assert pending is not None
+                ready = pending.result()
+                if step + 1 < last:
+                    pending = thread.submit(self.batch, step + 1, rank, world, device)
+                yield ready
+
+
+def measure_source(source: Source, frontend: FrontEnd, pool: Pool | None) -> FrontEnd:
+    """The front-end with the statistics that standardise this source's images at pre-training.
+
+    ``statistics="fixed"`` keeps the given numbers for sounds. Pictures are no log-mels: they are always
+    standardised by their own mean and standard deviation.
+    """
+    if frontend.statistics == "fixed" and source.kind == "waveform":
+        return frontend
+    if pool is not None:
+        images = pool.read(torch.arange(min(MEASURED, len(pool.images))))
+    else:
+        images = render(source, frontend, torch.arange(MEASURED // 8), torch.device("cpu"))
+    return frontend.measured_on(images, f"source {source.name!r}")
