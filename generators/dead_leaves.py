@@ -11,11 +11,13 @@ from torch import Tensor
 
 from .base import Draws, Source
 from .drawer import UsageError
+from .dsp import in_chunks
 
 SHAPES = ("circle", "square", "oriented_square", "rectangle", "triangle", "quadrilateral")
 CIRCLE, SQUARE, ORIENTED, RECTANGLE, TRIANGLE, QUADRILATERAL = range(6)
 WORD = 62  # leaves per 64-bit word of a pixel's coverage; bits 62 and 63 stay free
-FIRST_PASS = 4.0  # leaves of the first pass, in expected coverings of a pixel far from the border
+FIRST_PASS = 5.0  # leaves of the first pass, in expected coverings of a pixel far from the border
+FIRST_PASS_WORDS = 20  # and at most so many words: the pass costs words x pixels
 
 
 @dataclass(kw_only=True)
@@ -23,8 +25,8 @@ class DeadLeaves(Source, name="dead_leaves"):
     """Dead leaves of squares, oriented squares or mixed shapes, grey, after Baradad et al. (2021).
 
     Radii follow r^-3 - 1 on 200 values from 0.03 to 1 and are ``max(int(r * side), 1)`` pixels, so the
-    number of leaves per pixel is that of a ``side`` x ``side`` picture on any canvas. Centres are uniform
-    on the canvas's pixels; greys are int(255 U) / 255.
+    number of leaves per pixel is that of a ``side`` x ``side`` picture on any canvas. Centres are
+    uniform on the canvas's pixels; greys are int(255 U) / 255.
 
     Painted front to back: the first leaf that covers a pixel colours it, until every pixel is covered.
     That samples the stationary model exactly; painting back to front and stopping "when covered", as
@@ -109,11 +111,16 @@ class DeadLeaves(Source, name="dead_leaves"):
 
     def render(self, parameters: dict[str, Tensor], device: torch.device) -> Tensor:
         """Pictures ``(B, F, T)`` in [0, 1], float32 on ``device``."""
-        drawn = {key: value.to(device) for key, value in parameters.items()}
-        leaf = first_leaf(drawn, self.height, self.width, self.first_pass())  # (B, F, T), -1: none
-        grey = drawn["grey"].float() / 255.0
-        picture = grey.gather(1, leaf.clamp_min(0).flatten(1)).reshape(leaf.shape)
-        return picture * (leaf >= 0)
+        first_pass = self.first_pass()
+
+        def render_chunk(drawn: dict[str, Tensor]) -> Tensor:
+            drawn = {key: value.to(device) for key, value in drawn.items()}
+            leaf = first_leaf(drawn, self.height, self.width, first_pass)  # (B, F, T), -1: none
+            grey = drawn["grey"].float() / 255.0
+            picture = grey.gather(1, leaf.clamp_min(0).flatten(1)).reshape(leaf.shape)
+            return picture * (leaf >= 0)
+
+        return in_chunks(render_chunk, parameters, device)
 
     def first_pass(self) -> int:
         """Leaves of the first pass, a multiple of 62."""
@@ -121,72 +128,103 @@ class DeadLeaves(Source, name="dead_leaves"):
         probability = cumulative.diff(prepend=cumulative.new_zeros(1))
         area = float((2.0 * radii.double() ** 2 * probability).sum())
         wanted = FIRST_PASS * self.height * self.width / area
-        return WORD * math.ceil(min(wanted, self.leaves) / WORD)
+        return WORD * min(math.ceil(min(wanted, self.leaves) / WORD), FIRST_PASS_WORDS)
 
 
 # ---------------------------------------------------------------------------------------------------
 # Geometry: a leaf is four integer corners, or a radius; on one pixel row it covers one interval.
+# L counts leaves of all pictures of a batch, R pairs (leaf, pixel row).
 
 
-def corners(drawn: dict[str, Tensor]) -> Tensor:
-    """Integer corners (x, y) relative to the centre, float32 ``(..., 4, 2)``; unused for circles.
+def corners(leaves: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Integer corners x and y relative to the centre, each float32 ``(4, L)``; unused for circles.
 
     A triangle repeats its last corner. Truncation is towards zero, of the offset for axis-parallel
     squares and of centre + offset for all others.
     """
-    kind, radius = drawn["kind"], drawn["radius"].double()
-    half = (radius * math.sqrt(0.5)).trunc()
-    signs = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], device=radius.device)
-    square = half[..., None, None] * signs
-    if "angles" not in drawn:
-        return square.float()
-    turn, quarter = drawn["angles"], torch.arange(4, device=radius.device) / 4.0
-    angle = turn[..., :1] + quarter + 0.125  # oriented squares
-    if turn.shape[-1] == 4:
-        ordered = turn.sort(dim=-1).values
-        three = turn[..., :3].sort(dim=-1).values
-        three = torch.cat([three, three[..., 2:]], dim=-1)
-        flat = turn[..., :1] / 4.0  # a in [0, pi/2): corners at a, pi - a, pi + a, -a
-        rectangle = torch.cat([flat, 0.5 - flat, 0.5 + flat, 1.0 - flat], dim=-1)
-        chosen = kind[..., None]
-        angle = torch.where(chosen == RECTANGLE, rectangle, angle)
-        angle = torch.where(chosen == TRIANGLE, three, angle)
-        angle = torch.where(chosen == QUADRILATERAL, ordered, angle)
+    kind, radius = leaves["kind"], leaves["radius"].double()
+    half = (radius * math.sqrt(0.5)).trunc().float()
+    if "angles" not in leaves:
+        return torch.stack([-half, half, half, -half]), torch.stack([-half, -half, half, half])
+    turn = leaves["angles"]  # (L, 1 or 4) in turns
+    if turn.shape[1] == 1:
+        angle = torch.stack([turn[:, 0] + quarter for quarter in (0.125, 0.375, 0.625, 0.875)])
+    else:
+        angle = _mixed_angles(kind, turn)
     angle = angle * (2.0 * math.pi)
-    offset = torch.stack([angle.cos(), angle.sin()], dim=-1) * radius[..., None, None]
-    centre = torch.stack([drawn["x"], drawn["y"]], dim=-1)[..., None, :]
-    offset = (offset + centre).trunc() - centre
-    return torch.where((kind == SQUARE)[..., None, None], square, offset).float()
+    x = ((angle.cos() * radius + leaves["x"]).trunc() - leaves["x"]).float()
+    y = ((angle.sin() * radius + leaves["y"]).trunc() - leaves["y"]).float()
+    if turn.shape[1] == 4:
+        square = kind == SQUARE
+        x = torch.where(square, torch.stack([-half, half, half, -half]), x)
+        y = torch.where(square, torch.stack([-half, -half, half, half]), y)
+    return x, y
 
 
-def reach(kind: Tensor, radius: Tensor, corner: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last row of each leaf relative to its centre, int64 ``(...)``."""
-    top = torch.where(kind == CIRCLE, -radius, corner[..., 1].amin(-1).long())
-    bottom = torch.where(kind == CIRCLE, radius, corner[..., 1].amax(-1).long())
-    return top, bottom
+def _mixed_angles(kind: Tensor, turn: Tensor) -> Tensor:
+    """Directions of the corners of each kind, in turns: float64 ``(4, L)`` from ``(L, 4)`` uniforms."""
+    a, b, c, d = turn.unbind(1)
+    oriented = torch.stack([a + 0.125, a + 0.375, a + 0.625, a + 0.875])
+    rectangle = torch.stack([a / 4.0, 0.5 - a / 4.0, 0.5 + a / 4.0, 1.0 - a / 4.0])
+    triangle = torch.stack([a, b, c, c])  # three points on a circle need no order
+    low_1, high_1 = torch.minimum(a, b), torch.maximum(a, b)
+    low_2, high_2 = torch.minimum(c, d), torch.maximum(c, d)
+    first, second = torch.minimum(low_1, low_2), torch.maximum(low_1, low_2)
+    third, last = torch.minimum(high_1, high_2), torch.maximum(high_1, high_2)
+    sorted_four = torch.stack([first, torch.minimum(second, third), torch.maximum(second, third), last])
+    angle = torch.where(kind == RECTANGLE, rectangle, oriented)
+    angle = torch.where(kind == TRIANGLE, triangle, angle)
+    return torch.where(kind == QUADRILATERAL, sorted_four, angle)
 
 
-def interval(kind: Tensor, radius: Tensor, corner: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last column covered on ``row``, all relative to the centre, int64 ``(...)``.
+def spans(leaves: dict[str, Tensor], height: int, width: int) -> tuple[Tensor, ...]:
+    """All intervals of all leaves ``(L,)`` on the canvas: int64 ``(R,)`` leaf, row, first column, end.
 
-    ``corner`` is ``(..., 4, 2)``. A row that the shape does not reach gives an empty interval (first > last).
+    The end is one past the last column; an interval may be empty (end <= first).
     """
-    y = row.float()[..., None]
-    x0, y0 = corner[..., 0], corner[..., 1]
-    x1, y1 = x0.roll(-1, dims=-1), y0.roll(-1, dims=-1)
-    crossed = (torch.minimum(y0, y1) <= y) & (y <= torch.maximum(y0, y1))
-    level = y0 == y1
-    # a level edge covers both its ends; its neighbours end at the same corners, so x0 alone will do
-    share = (y - y0) / torch.where(level, torch.ones_like(y0), y1 - y0)
-    crossing = x0 + share * (x1 - x0)
-    far = torch.full_like(crossing, 1e6)
-    left = torch.where(crossed, crossing, far).amin(-1)
-    right = torch.where(crossed, crossing, -far).amax(-1)
-    chord = radius.float() ** 2 - row.float() ** 2
-    disc = torch.where(chord >= 0, chord.clamp_min(0.0).sqrt(), torch.full_like(chord, -1e6))
-    round_shape = kind == CIRCLE
-    left, right = torch.where(round_shape, -disc, left), torch.where(round_shape, disc, right)
-    return (left - 0.5).ceil().long(), (right + 0.5).floor().long()
+    kind, radius, x, y = (leaves[key] for key in ("kind", "radius", "x", "y"))
+    corner_x, corner_y = corners(leaves)
+    top, bottom = corner_y.amin(0).long(), corner_y.amax(0).long()
+    circle = kind == CIRCLE
+    top, bottom = torch.where(circle, -radius, top), torch.where(circle, radius, bottom)
+    first = (y + top).clamp_min(0)
+    rows = ((y + bottom).clamp_max(height - 1) - first + 1).clamp_min(0)
+    owner = torch.repeat_interleave(torch.arange(len(x), device=x.device), rows)  # (R,)
+    start = first - rows.cumsum(0) + rows
+    row = torch.arange(len(owner), device=x.device) + start[owner]
+    if "angles" not in leaves:  # axis-parallel squares: corner 0 is top left, corner 2 bottom right
+        left, right = corner_x[0].long(), corner_x[2].long()
+        return owner, row, (x + left).clamp(0, width)[owner], (x + right + 1).clamp(0, width)[owner]
+    left, right = crossings(corner_x, corner_y, owner, (row - y[owner]).float())
+    if bool(circle.any()):
+        square_of_radius = (radius * radius).float()[owner]
+        chord = (square_of_radius - (row - y[owner]).float() ** 2).sqrt()
+        left = torch.where(circle[owner], -chord, left)
+        right = torch.where(circle[owner], chord, right)
+    centre = x[owner]
+    left, right = (left - 0.5).ceil().long() + centre, (right + 0.5).floor().long() + centre + 1
+    return owner, row, left.clamp_(0, width), right.clamp_(0, width)
+
+
+def crossings(corner_x: Tensor, corner_y: Tensor, owner: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Leftmost and rightmost crossing of polygons ``(4, L)`` with rows ``y`` (R,): float32 ``(R,)``.
+
+    Products are of small integers, so every crossing is correctly rounded and ties at half a pixel are
+    exact. A level edge contributes its first corner; its neighbours contribute the other.
+    """
+    along, rise = corner_x.roll(-1, 0) - corner_x, corner_y.roll(-1, 0) - corner_y
+    rise = torch.where(rise == 0.0, 1e-3, rise)
+    left = torch.full_like(y, 1e6)
+    right = -left
+    for edge in range(4):
+        since = y - corner_y[edge][owner]
+        slope = rise[edge][owner]
+        share = since / slope
+        crossing = since.mul_(along[edge][owner]).div_(slope).add_(corner_x[edge][owner])
+        missed = (share < 0.0) | (share > 1.0)
+        left = torch.minimum(left, crossing.masked_fill(missed, 1e6))
+        right = torch.maximum(right, crossing.masked_fill_(missed, -1e6))
+    return left, right
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -196,14 +234,20 @@ def interval(kind: Tensor, radius: Tensor, corner: Tensor, row: Tensor) -> tuple
 def first_leaf(drawn: dict[str, Tensor], height: int, width: int, first_pass: int) -> Tensor:
     """Index of the foremost leaf over each pixel, int64 ``(B, F, T)``, -1 where there is none.
 
-    The first ``first_pass`` leaves are rasterised for all pixels, the others only for the pixels that
-    are still bare; both passes use :func:`interval`, so the split changes no pixel.
+    The first ``first_pass`` leaves are rasterised for all pixels; the others, in growing passes, are
+    tried only where pixels are still bare. All use :func:`spans`, so the split changes no pixel.
     """
-    front = {key: value[:, :first_pass] for key, value in drawn.items()}
-    leaf = rasterise(front, height, width)
-    if first_pass < drawn["x"].shape[1]:
-        behind = {key: value[:, first_pass:] for key, value in drawn.items()}
-        fill_bare(leaf, behind, first_pass)
+    count = drawn["x"].shape[1]
+    leaf = rasterise({key: value[:, :first_pass] for key, value in drawn.items()}, height, width)
+    start, length = first_pass, max(1, first_pass // 2)
+    while start < count:
+        bare = leaf < 0
+        if not bool(bare.any()):
+            break
+        fill_bare(
+            leaf, bare, {key: value[:, start : start + length] for key, value in drawn.items()}, start
+        )
+        start, length = start + length, 2 * length
     return leaf
 
 
@@ -217,50 +261,55 @@ def rasterise(drawn: dict[str, Tensor], height: int, width: int) -> Tensor:
     batch, count = drawn["x"].shape
     device = drawn["x"].device
     words = -(-count // WORD)
-    corner = corners(drawn)
-    top, bottom = reach(drawn["kind"], drawn["radius"], corner)
-    first = (drawn["y"] + top).clamp_min(0)
-    last = (drawn["y"] + bottom).clamp_max(height - 1)
-    rows = (last - first + 1).clamp_min(0).flatten()
-    owner = torch.repeat_interleave(torch.arange(batch * count, device=device), rows)  # (R,)
-    row = torch.arange(len(owner), device=device) - (rows.cumsum(0) - rows)[owner]
-    row = row + first.flatten()[owner]
-    x, y = drawn["x"].flatten()[owner], drawn["y"].flatten()[owner]
-    kind, radius = drawn["kind"].flatten()[owner], drawn["radius"].flatten()[owner]
-    left, right = interval(kind, radius, corner.reshape(-1, 4, 2)[owner], row - y)
-    left, right = (x + left).clamp(0, width), (x + right + 1).clamp(0, width)
-    number = owner % count
-    bit = (left < right).long() << (number % WORD)
-    place = ((owner // count * words + number // WORD) * height + row) * (width + 1)
-    sets = torch.zeros(batch * words * height * (width + 1), dtype=torch.int64, device=device)
+    owner, row, left, right = spans({k: v.flatten(0, 1) for k, v in drawn.items()}, height, width)
+    number = torch.arange(batch * count, device=device) % count
+    picture = torch.arange(batch * count, device=device) // count
+    bit = torch.ones_like(number) << (number % WORD)
+    plane = (number // WORD * batch + picture) * height
+    place = (plane[owner] + row) * (width + 1)
+    bit = bit[owner] * (left < right)
+    sets = torch.zeros(words * batch * height * (width + 1), dtype=torch.int64, device=device)
     sets.index_add_(0, place + left, bit)
-    sets.index_add_(0, place + right, -bit)
-    sets = sets.view(batch, words, height, width + 1).cumsum(dim=3)[..., :width]
-    word = torch.zeros(batch, height, width, dtype=torch.int64, device=device)
-    base = torch.zeros_like(word)
-    for number_of_word in range(words - 1, -1, -1):
-        hit = sets[:, number_of_word] != 0
-        word = torch.where(hit, sets[:, number_of_word], word)
-        base.masked_fill_(hit, number_of_word * WORD)
-    lowest = (word & -word).float().view(torch.int32) >> 23  # exponent of a power of two, biased by 127
-    return torch.where(word != 0, base + lowest - 127, -1)
+    sets.index_add_(0, place + right, bit.neg_())
+    sets = sets.view(words, batch, height, width + 1).cumsum(dim=3)
+    word, base = sets[words - 1], torch.full_like(sets[0], (words - 1) * WORD - 127)
+    for nearer in range(words - 2, -1, -1):
+        hit = sets[nearer] != 0
+        word = torch.where(hit, sets[nearer], word)
+        base.masked_fill_(hit, nearer * WORD - 127)
+    lowest = (word & -word).float().view(torch.int32) >> 23  # exponent of a power of two, plus 127
+    return torch.where(word != 0, base + lowest, -1)[..., :width].contiguous()
 
 
-def fill_bare(leaf: Tensor, drawn: dict[str, Tensor], offset: int) -> None:
-    """Give bare pixels of ``leaf`` (-1) their first leaf among ``drawn``, numbered from ``offset``, in place."""
-    width, count = leaf.shape[2], drawn["x"].shape[1]
-    bare = (leaf.flatten() < 0).nonzero()[:, 0]  # (P,)
-    picture, pixel = bare // leaf[0].numel(), bare % leaf[0].numel()
-    y, x = pixel // width, pixel % width
-    # candidates: leaves whose circumscribed square, two pixels wider, holds the pixel
-    near = drawn["radius"].float() + 2.0
-    close = (drawn["x"][picture] - x[:, None]).abs() <= near[picture]
-    close &= (drawn["y"][picture] - y[:, None]).abs() <= near[picture]
-    which, number = close.nonzero(as_tuple=True)  # (C,)
-    candidate = {key: value[picture[which], number] for key, value in drawn.items()}
-    row, column = y[which] - candidate["y"], x[which] - candidate["x"]
-    left, right = interval(candidate["kind"], candidate["radius"], corners(candidate), row)
-    covered = (left <= column) & (column <= right)
-    found = torch.full((len(bare),), count, dtype=torch.int64, device=leaf.device)
-    found.scatter_reduce_(0, which[covered], number[covered], "amin")
-    leaf.view(-1)[bare] = torch.where(found < count, found + offset, -1)
+def fill_bare(leaf: Tensor, bare: Tensor, drawn: dict[str, Tensor], offset: int) -> None:
+    """Give the ``bare`` pixels of ``leaf`` (both ``(B, F, T)``) their first leaf of ``drawn``.
+
+    Changes ``leaf``. ``drawn`` is a slice of the leaves and ``offset`` the number of its first. Two running counts of
+    the bare pixels tell which leaves have any in reach, and which of them an interval covers.
+    """
+    batch, height, width = leaf.shape
+    device, count = leaf.device, drawn["x"].shape[1]
+    # leaves whose circumscribed square (one pixel wider) holds a bare pixel, by a summed-area table
+    area = torch.zeros(batch, height + 1, width + 1, dtype=torch.int32, device=device)
+    area[:, 1:, 1:] = bare.cumsum(2, dtype=torch.int32).cumsum(1, dtype=torch.int32)
+    reach = drawn["radius"] + 1
+    x0, x1 = (drawn["x"] - reach).clamp_min(0), (drawn["x"] + reach + 1).clamp_max(width)
+    y0, y1 = (drawn["y"] - reach).clamp_min(0) * (width + 1), (drawn["y"] + reach + 1).clamp_max(height)
+    y1, table = y1 * (width + 1), area.flatten(1)
+    held = table.gather(1, y1 + x1) - table.gather(1, y1 + x0)
+    held -= table.gather(1, y0 + x1) - table.gather(1, y0 + x0)
+    picture, number = (held > 0).nonzero(as_tuple=True)  # (L,)
+    owner, row, left, right = spans(
+        {key: value[picture, number] for key, value in drawn.items()}, height, width
+    )
+    # rank of the first bare pixel at or after a position of the flattened batch
+    rank = torch.zeros(bare.numel() + 1, dtype=torch.int64, device=device)
+    torch.cumsum(bare.flatten(), 0, out=rank[1:])
+    line = (picture[owner] * height + row) * width
+    low = rank[line + left]
+    hits = (rank[line + torch.maximum(left, right)] - low).clamp_min(0)
+    which = torch.repeat_interleave(torch.arange(len(owner), device=device), hits)  # (H,) pixel hits
+    pixel = torch.arange(len(which), device=device) + (low - hits.cumsum(0) + hits)[which]
+    found = torch.full((int(rank[-1]),), count, dtype=torch.int64, device=device)
+    found.scatter_reduce_(0, pixel, number[owner][which], "amin")
+    leaf[bare] = torch.where(found < count, found + offset, -1)
