@@ -1,0 +1,252 @@
+"""See and hear a source before training on it: a contact sheet with masks, sounds, drawn factors."""
+
+from __future__ import annotations
+
+import io
+import json
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from generators.base import Source
+from generators.drawer import UsageError
+from suite.frontend import HOP, FrontEnd
+from suite.masking.base import Masking
+from suite.rows import write_atomically
+
+SHEET = "contact-sheet.png"
+FACTORS = "factors.json"
+FLOOR = 12.0  # natural log units below the loudest pixel: about 52 dB; quieter is drawn black
+HIDDEN, HATCH = "#e3ebf3", "#9db2c7"  # a hidden patch: hatched, so that print in grey shows it too
+CAPTION = 150  # characters of factors above a sample
+SUMMARY = 130  # characters of the source's first sentence below its name
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What :func:`preview` wrote: the contact sheet, the factors, then the sounds in order."""
+
+    paths: tuple[Path, ...]
+
+
+def preview(
+    source: Source,
+    frontend: FrontEnd,
+    masking: Masking,
+    grid_patch: tuple[int, int],
+    out: Path,
+    count: int = 8,
+) -> Preview:
+    """Write samples 0 to ``count - 1`` of ``source`` below ``out``, as the encoder will get them.
+
+    ``contact-sheet.png`` has two panels a sample: the whole log-mel image or picture, and the part of
+    ``frontend.frames`` frames that is one input of the encoder, its hidden patches hatched.
+    ``grid_patch`` is the encoder's patch (bands, frames). ``factors.json`` holds what
+    ``source.describe`` says of each sample; sounds are written as ``sample-000.wav``, 16-bit.
+
+    Raises :class:`UsageError` where ``count`` is under 1, the input does not divide into patches, or
+    ``out`` cannot be written. A source with fewer distinct samples shows those it has.
+    """
+    if count < 1:
+        raise UsageError(f"count={count}: there is nothing to show. Type for example count=8.")
+    bands, frames = grid_patch
+    if frontend.bands % bands or frontend.frames % frames:
+        raise UsageError(
+            f"inputs of {frontend.bands} bands x {frontend.frames} frames do not divide into patches "
+            f"of {bands} x {frames}. Choose multiples for frontend.bands and frontend.frames."
+        )
+    count = min(count, source.size or count)
+    samples = source.batch(list(range(count)))
+    factors = [source.describe(index) for index in range(count)]
+    images = frontend.log_mel(samples) if source.kind == "waveform" else samples
+    images = frontend.pad_frames(images, frontend.frames)
+    figure = draw(source, frontend, masking, grid_patch, images, factors)
+
+    sheet = io.BytesIO()
+    figure.savefig(sheet, format="png", dpi=150)
+    listed = [{"sample": index, **drawn} for index, drawn in enumerate(factors)]
+    identity = {key: plain(value) for key, value in source.identity().items()}
+    text = json.dumps({"source": identity, "samples": listed}, indent=1, default=plain)
+    written = {out / SHEET: sheet.getvalue(), out / FACTORS: text.encode()}
+    if source.kind == "waveform":
+        rate: int = getattr(source, "sample_rate", frontend.sample_rate)
+        for index, waveform in enumerate(samples.numpy()):
+            written[out / f"sample-{index:03d}.wav"] = sound(waveform, rate)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for stale in set(out.glob("sample-*.wav")) - set(written):  # of an earlier, longer preview
+            stale.unlink()
+        for path, content in written.items():
+            write_atomically(path, content)
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or out} cannot be written: {error.strerror}. Choose another folder."
+        ) from error
+    return Preview(tuple(written))
+
+
+def sound(waveform: np.ndarray, rate: int) -> bytes:
+    """A 16-bit WAV file of float32 ``(samples,)`` in [-1, 1]."""
+    encoded = io.BytesIO()
+    soundfile.write(encoded, waveform, rate, format="WAV", subtype="PCM_16")
+    return encoded.getvalue()
+
+
+def draw(
+    source: Source,
+    frontend: FrontEnd,
+    masking: Masking,
+    grid_patch: tuple[int, int],
+    images: torch.Tensor,
+    factors: list[dict[str, Any]],
+) -> Figure:
+    """The contact sheet of raw images ``(B, F, T)``."""
+    count, bands, length = images.shape
+    frames = frontend.frames
+    grid = (frames // grid_patch[1], bands // grid_patch[0])
+    generator = torch.Generator().manual_seed(0)
+    mask = masking.sample(count, grid, generator)
+    starts = (torch.rand(count, generator=generator) * (length - frames + 1)).long().tolist()
+
+    is_sound = source.kind == "waveform"
+    colours = "magma" if is_sound else "gray"
+    high = images.max().item() if is_sound else 1.0
+    low = max(images.min().item(), high - FLOOR) if is_sound else 0.0
+
+    # inches: rows of equal height, panels as wide as their time
+    width, row, top, bottom = 10.5, 1.22, 0.62, 0.52
+    height = top + count * row + bottom
+    figure = Figure(figsize=(width, height), layout=None)
+    FigureCanvasAgg(figure)
+    left, right, gap = 0.55, 0.75, 0.32
+    usable = width - left - right - gap
+    share = min(max(frames / (frames + length), 0.26), 0.5)
+    spans = ((left, usable * (1 - share)), (left + usable * (1 - share) + gap, usable * share))
+
+    def write(x: float, y: float, text: str, **style: Any) -> None:
+        figure.text(x / width, 1 - y / height, text, va="baseline", **style)
+
+    write(left, 0.28, source.name, fontsize=13, weight="bold")
+    write(left, 0.47, summary(source), fontsize=8.5, color="#222222")
+    whole_head = (
+        "whole samples" if frames == length else "whole samples; the frame is the input at the right"
+    )
+    write(left, 0.72, whole_head, fontsize=8, color="#555555", style="italic")
+    crop_head = f"one input; hatched is hidden ({masking.name})"
+    write(spans[1][0], 0.72, crop_head, fontsize=8, color="#555555", style="italic")
+
+    shown: Any = None
+    for index in range(count):
+        y = bottom + (count - 1 - index) * row
+        boxes = [(x / width, y / height, span / width, 0.86 / height) for x, span in spans]
+        whole, crop = (figure.add_axes(box) for box in boxes)
+        start = starts[index]
+        pixels = images[index].numpy()
+        seconds = HOP / frontend.sample_rate
+        for axes, part in ((whole, pixels), (crop, pixels[:, start : start + frames])):
+            shown = axes.imshow(
+                part,
+                origin="lower",
+                aspect="auto",
+                cmap=colours,
+                vmin=low,
+                vmax=high,
+                interpolation="nearest",
+                extent=(0.0, part.shape[1] * seconds, 0.0, bands),
+            )
+            axes.tick_params(labelsize=7, length=2, labelbottom=index == count - 1)
+            axes.set_yticks([0, bands // 2, bands])
+        crop.tick_params(labelleft=False)
+        if frames < length:
+            corner = (start * seconds, 0.0)
+            frame = Rectangle(corner, frames * seconds, bands, fill=False, edgecolor="#35c9e8", lw=1.3)
+            whole.add_patch(frame)
+        shade(crop, mask.hide[index].tolist(), grid, grid_patch, seconds)
+        whole.set_title(
+            f"{index}   {caption(factors[index])}", fontsize=7, loc="left", pad=2.5, color="#222222"
+        )
+        if index == count - 1:
+            whole.set_xlabel("seconds", fontsize=8)
+            crop.set_xlabel("seconds", fontsize=8)
+        if index == count // 2:
+            whole.set_ylabel("mel band", fontsize=8)
+    bar_axes = figure.add_axes(
+        (1 - 0.58 / width, bottom / height, 0.09 / width, (count * row - row + 0.86) / height)
+    )
+    bar = figure.colorbar(shown, cax=bar_axes, extend="min" if is_sound else "neither")
+    bar.set_label("log power" if is_sound else "brightness", fontsize=8)
+    bar.ax.tick_params(labelsize=7, length=2)
+    return figure
+
+
+def shade(
+    axes: Axes,
+    hidden: list[int],
+    grid: tuple[int, int],
+    grid_patch: tuple[int, int],
+    seconds: float,
+) -> None:
+    """Hatch the hidden patches: time-major indices on ``grid = (T', F')``."""
+    bands, frames = grid_patch
+    for index in hidden:
+        step, band = divmod(index, grid[1])
+        corner = (step * frames * seconds, band * bands)
+        axes.add_patch(
+            Rectangle(
+                corner,
+                frames * seconds,
+                bands,
+                facecolor=HIDDEN,
+                edgecolor=HATCH,
+                hatch="//////" if grid[0] <= 32 else None,
+                linewidth=0.4,
+            )
+        )
+
+
+def summary(source: Source) -> str:
+    """The first paragraph of the source's docstring on one line, cut at a word."""
+    first = " ".join((type(source).__doc__ or "").split("\n\n")[0].split())
+    return textwrap.shorten(first, SUMMARY, placeholder=" ...")
+
+
+def caption(factors: dict[str, Any]) -> str:
+    """Factors as ``key value``, cut at the last one that fits."""
+    text = ""
+    for key, value in factors.items():
+        part = f"{key.replace('_', ' ')} {short(value)}"
+        longer = f"{text}  ·  {part}" if text else part
+        if len(longer) > CAPTION:
+            return f"{text}  ..."
+        text = longer
+    return text
+
+
+def short(value: Any) -> str:
+    """A number with three digits, or a list by its first four items."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool) or not isinstance(value, (int, float, list, tuple)):
+        return str(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    items = [short(item) for item in value[:4]]
+    return f"[{', '.join(items)}{', ...' if len(value) > 4 else ''}]"
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold of a field: paths and other objects as text."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else str(value)
