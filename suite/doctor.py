@@ -63,13 +63,13 @@ def checks(data: Path | None, folders: dict[str, Path]) -> list[Check]:
         ("sound files", check_sound_files, f"libsndfile comes with soundfile. {REINSTALL}"),
         ("data", partial(check_data, data), REINSTALL),
         *(
-            (f"{name} folder", lambda path=path: check_writable(path), "")
+            (f"{name} folder", partial(check_writable, path), f"Choose another: paths.{name}=...")
             for name, path in folders.items()
         ),
         (
             "disk",
             partial(check_disk, roomiest),
-            "Free some, or put the pools elsewhere: paths.cache=...",
+            "Free some, or move the pools: paths.cache=...",
         ),
         ("git", check_git, "Install git: without it no row knows the commit that made it."),
     ]
@@ -84,17 +84,6 @@ def answer(name: str, question: Callable[[], str], cure: str) -> Check:
         return Check(name, False, found.detail, found.cure or cure)
     except Exception as error:  # a broken library raises anything when it is imported
         return Check(name, False, f"{type(error).__name__}: {error}", cure)
-
-
-def report(found: list[Check]) -> str:
-    """The checks as lines of text: ``ok`` or ``CURE``, the name, the detail, and the cure below it."""
-    width = max(len(check.name) for check in found)
-    lines = []
-    for check in found:
-        lines.append(f"{'ok  ' if check.ok else 'CURE'}  {check.name:<{width}}  {check.detail}")
-        if not check.ok:
-            lines.append(f"{'':<{width + 8}}{check.cure}")
-    return "\n".join(lines)
 
 
 def check_python() -> str:
