@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def write_run(
     scale, objective, masking = (
         ("-", "-", "-") if networkless else (plan.scale, plan.objective, plan.masking)
     )
-    run_id = f"{source}-{objective}-{scale}-s{seed}-{abs(hash_of(source, plan)):08x}"
+    run_id = f"{source}-{objective}-{scale}-s{seed}-{hash_of(source, plan):08x}"
     rows = []
     for task in plan.tasks:
         for probe in plan.probes:
@@ -143,18 +143,4 @@ def answers(
 
 def hash_of(*parts: object) -> int:
     """A number for a seed, the same in every process (``hash`` is not)."""
-    import zlib
-
     return zlib.crc32(repr(parts).encode())
-
-
-def change(path: Path, old: str, new: str) -> None:
-    """Replace text in a file that must hold it."""
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
-
-
-def labels(rows: Sequence[Row]) -> list[str]:
-    """Sources in the rows, once each, sorted."""
-    return sorted({row.source for row in rows})

@@ -28,6 +28,12 @@ class Group:
     data_hash: str
 
     @property
+    def words(self) -> str:
+        """The group as the words of a file name; versions and hashes are left out."""
+        recipe = (self.scale, self.masking, self.objective, str(self.budget))
+        return file_words(self.task, self.probe, self.metric, *recipe)
+
+    @property
     def question(self) -> tuple[str, str, str, int, str, str]:
         """What was asked, of whichever encoder."""
         versions = (self.task_version, self.split_hash, self.data_hash)
@@ -77,16 +83,15 @@ class Table:
     it cannot be tested); ``chance`` is the score without listening, None where it is not known.
     """
 
+    name: str  # of its files, without ending; unique
     group: Group
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     pairs: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     chance: float | None = None
 
-    @property
-    def name(self) -> str:
-        """File name of the table, without its ending."""
-        group = self.group
-        parts = (group.task, group.probe, group.metric, group.scale, group.masking, group.objective)
-        words = ".".join("none" if part == "-" else part for part in (*parts, str(group.budget)))
-        return "".join(c if c.isalnum() or c in "._@" else "_" for c in words)
+
+def file_words(*parts: str) -> str:
+    """Parts joined to a name that is safe as a file's; ``-`` is written ``none``."""
+    joined = ".".join("none" if part == "-" else part for part in parts)
+    return "".join(c if c.isalnum() or c in "._@" else "_" for c in joined)

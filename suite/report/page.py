@@ -59,7 +59,12 @@ def _body(summary: Sequence[Table], overviews: Sequence[Overview], rows: Sequenc
     count = f"{len(sources)} sources, {len(runs)} runs, {len(rows)} measured numbers."
     parts = [f"<p>{count}</p>", f'<p class="soft">{READING}</p>', _filters(summary)]
     parts.append('<p id="none" role="status" hidden>No table fits these filters.</p>')
-    parts += ["<h2>All tasks</h2>", *(_overview(overview) for overview in overviews)]
+    places = {
+        (table.name, line.label): f"t{position}-{i}"
+        for position, table in enumerate(summary)
+        for i, line in enumerate(table.lines)
+    }
+    parts += ["<h2>All tasks</h2>", *(_overview(overview, places) for overview in overviews)]
     parts.append("<h2>Task by task</h2>")
     parts += [_section(position, table) for position, table in enumerate(summary)]
     parts.append("<h2>Runs</h2>")
@@ -88,7 +93,7 @@ def _recipe(masking: str, objective: str, budget: int) -> str:
     return ", ".join([*how, f"{budget:,} samples seen"])
 
 
-def _overview(overview: Overview) -> str:
+def _overview(overview: Overview, places: dict[tuple[str, str], str]) -> str:
     probe, scale, masking, objective, budget = overview.key
     data = _data("overview", probe=probe, scale=scale, recipe=_recipe(masking, objective, budget))
     block = tables.overview_block(overview)
@@ -100,8 +105,11 @@ def _overview(overview: Overview) -> str:
         numbers.append(overview.borda[i])
         source = label.split(" (")[0]
         row = [_source(source, label, control=overview.controls[i])]
-        for cell, number in zip(cells[1:], numbers, strict=True):
-            row.append(_cell(escape(cell.text), number, "best" if cell.bold else ""))
+        for column, (cell, number) in enumerate(zip(cells[1:], numbers, strict=True)):
+            text = escape(cell.text)
+            if column < len(overview.tables) and number is not None:
+                text = f'<a href="#{places[(overview.tables[column], label)]}">{text}</a>'
+            row.append(_cell(text, number, "best" if cell.bold else ""))
         body.append(f"<tr>{''.join(row)}</tr>")
     table = _table(block.title, block.head, body)
     return f"<section {data}>\n<h3>{escape(block.title)}</h3>\n{table}{_notes(block.notes)}</section>"

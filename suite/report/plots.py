@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from suite.report.lines import Line, Table
+from suite.report.lines import Line, Table, file_words
 from suite.report.palette import colour, marker
 from suite.report.significance import t_interval
 from suite.rows import Row
@@ -57,7 +57,7 @@ def figures(tables: Sequence[Table], rows: Iterable[Row]) -> Iterator[tuple[str,
     costs: dict[tuple[str, str, str, str], list[Table]] = defaultdict(list)
     with sns.axes_style("whitegrid"), mpl.rc_context(STYLE):
         for key in sorted(related):
-            name = ".".join("none" if part == "-" else str(part) for part in key)
+            name = file_words(*map(str, key))
             costs[key[:4]] += related[key]
             yield f"scores.{name}", _saved(scores_figure(related[key]))
             curves = [_curves(table, earlier) for table in related[key]]
@@ -65,7 +65,7 @@ def figures(tables: Sequence[Table], rows: Iterable[Row]) -> Iterator[tuple[str,
                 yield f"curves.{name}", _saved(curves_figure(related[key], curves))
         for shared in sorted(costs):
             if any(line.mean("seconds") > 0 for table in costs[shared] for line in table.lines):
-                name = ".".join("none" if part == "-" else part for part in shared)
+                name = file_words(*shared)
                 yield f"cost.{name}", _saved(cost_figure(costs[shared]))
 
 

@@ -20,7 +20,7 @@ class Evidence:
     """What the predictions of a table's lines say.
 
     ``replicates`` maps a label to bootstrap replicates ``(draws,)`` of the line's score, paired between
-    lines; ``chance`` is the score of an answer that knows the clips' labels only as frequencies.
+    lines; ``chance`` is the score without listening, where it is known.
     """
 
     replicates: dict[str, np.ndarray]
@@ -58,8 +58,8 @@ def clip_evidence(
     if reference is None:
         return Evidence({}, None)
     first = reference[1]
-    chance = chance_score(first)
     metric_name = next(iter(lines.values()))[0].metric
+    chance = chance_score(metric_name, first.target)
     if metric_name == "accuracy":
         columns = [np.mean([correctness(run) for run in runs], axis=0) for runs in loaded.values()]
         table = bootstrap_means(np.column_stack(columns), first.group, first.fold)
@@ -80,11 +80,16 @@ def clip_evidence(
     return Evidence(replicates, chance)
 
 
-def chance_score(predictions: Predictions) -> float:
-    """Share of the commonest label (accuracy), or mean prevalence of the labels (average precision)."""
-    if predictions.target.ndim == 1:
-        return float(np.bincount(predictions.target).max() / len(predictions.target))
-    return float(predictions.target.mean())
+def chance_score(metric: str, target: np.ndarray) -> float | None:
+    """What an answer scores that knows only how frequent each label is; None for metrics without one.
+
+    Accuracy: the share of the commonest label. Macro mAP: the mean prevalence of the labels. AUC: 0.5.
+    """
+    if metric == "accuracy":
+        return float(np.bincount(target).max() / len(target))
+    if metric == "macro_map" and target.ndim == 2:
+        return float(target.mean())
+    return 0.5 if metric == "auc" else None
 
 
 def same_clips(one: Predictions, other: Predictions) -> bool:

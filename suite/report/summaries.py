@@ -14,14 +14,14 @@ How two lines are tested against each other is said in :mod:`suite.report.verdic
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from suite.report.lines import Group, Line, Table
+from suite.report.lines import Group, Line, Table, file_words
 from suite.report.replicates import Folder, clip_evidence
 from suite.report.verdicts import judged, pair_tests
 from suite.rows import Row
@@ -43,7 +43,15 @@ def summarise(rows: Iterable[Row], predictions: Folder) -> list[Table]:
     clip interval is left out and the table says so.
     """
     groups = grouped(final_rows(rows))
-    return [_table(group, groups[group], predictions) for group in sorted(groups)]
+    named = Counter(group.words for group in groups)
+    tables = []
+    for group in sorted(groups):
+        versions = (f"v{group.task_version}", group.split_hash[:8], group.data_hash[:8])
+        same_words = named[group.words] > 1  # another version of the task, its split or its data
+        name = file_words(group.words, *versions) if same_words else group.words
+        notes = [f"Task version {versions[0]}, split {versions[1]}, data {versions[2]}"] * same_words
+        tables.append(_table(name, group, groups[group], predictions, notes))
+    return tables
 
 
 def grouped(rows: Sequence[Row]) -> dict[Group, list[Row]]:
@@ -92,8 +100,9 @@ def _group(row: Row) -> Group:
     )
 
 
-def _table(group: Group, rows: Sequence[Row], predictions: Folder) -> Table:
-    notes: list[str] = []
+def _table(
+    name: str, group: Group, rows: Sequence[Row], predictions: Folder, notes: list[str]
+) -> Table:
     every_fold = tuple(sorted({row.fold for row in rows}))
     lines = []
     for label, members in _labelled(rows):
@@ -106,7 +115,7 @@ def _table(group: Group, rows: Sequence[Row], predictions: Folder) -> Table:
         notes.append("several untrained encoders: no difference to untrained is given")
     pairs = pair_tests(lines, evidence.replicates)
     lines = [judged(line, lines, pairs, evidence.replicates.get(line.label)) for line in lines]
-    return Table(group, tuple(lines), tuple(notes), pairs, evidence.chance)
+    return Table(name, group, tuple(lines), tuple(notes), pairs, evidence.chance)
 
 
 def _line(label: str, rows: Sequence[Row], folds: tuple[str, ...], notes: list[str]) -> Line | None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from suite.report import formats, significance
 from suite.report.formats import DASH, Block, Cell, percent
-from suite.report.lines import Line, Table
+from suite.report.lines import Line, Table, file_words
 from suite.report.resampling import RankInterval, rank_intervals
 
 HEAD = (
@@ -141,6 +141,7 @@ class Overview:
 
     key: tuple[str, str, str, str, int]  # probe, scale, masking, objective, budget
     tasks: tuple[str, ...]
+    tables: tuple[str, ...]  # the name of each task's table
     labels: tuple[str, ...]
     controls: tuple[bool, ...]
     scores: np.ndarray
@@ -151,8 +152,7 @@ class Overview:
 
     @property
     def name(self) -> str:
-        words = ".".join("none" if part == "-" else str(part) for part in self.key)
-        return "overview." + "".join(c if c.isalnum() or c in "._@" else "_" for c in words)
+        return file_words("overview", *map(str, self.key))
 
     @property
     def title(self) -> str:
@@ -184,8 +184,9 @@ def _overview(key: tuple[str, str, str, str, int], tables: Sequence[Table]) -> O
     points = significance.borda([list(column) for column in scores.T])
     complete = np.flatnonzero(~np.isnan(scores).any(axis=1))  # never empty: see below
     standing: list[RankInterval | None] = [None] * len(labels)
-    for position, found in zip(complete, rank_intervals(scores[complete].T), strict=True):
-        standing[position] = found
+    if complete.size:
+        for position, found in zip(complete, rank_intervals(scores[complete].T), strict=True):
+            standing[position] = found
     notes = [
         "Places are among the sources evaluated on every task; their 95 % interval and P(best) redraw "
         "the tasks. Borda points count a missing task as 0. Two aggregates, because they can disagree."
@@ -200,9 +201,16 @@ def _overview(key: tuple[str, str, str, str, int], tables: Sequence[Table]) -> O
         notes.append(f"Nemenyi: mean ranks closer than {distance:.2f} are not separable at 5 %.")
     order = sorted(range(len(labels)), key=lambda i: (-points[i], labels[i]))
     return Overview(
-        *(key, names, tuple(labels[i] for i in order), tuple(controls[labels[i]] for i in order)),
-        *(scores[order], best[order], tuple(float(points[i]) for i in order)),
-        *(tuple(standing[i] for i in order), tuple(notes)),
+        key=key,
+        tasks=names,
+        tables=tuple(table.name for table in tables),
+        labels=tuple(labels[i] for i in order),
+        controls=tuple(controls[labels[i]] for i in order),
+        scores=scores[order],
+        best=best[order],
+        borda=tuple(float(points[i]) for i in order),
+        standing=tuple(standing[i] for i in order),
+        notes=tuple(notes),
     )
 
 
