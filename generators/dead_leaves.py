@@ -284,8 +284,9 @@ def rasterise(drawn: dict[str, Tensor], height: int, width: int) -> Tensor:
 def fill_bare(leaf: Tensor, bare: Tensor, drawn: dict[str, Tensor], offset: int) -> None:
     """Give the ``bare`` pixels of ``leaf`` (both ``(B, F, T)``) their first leaf of ``drawn``.
 
-    Changes ``leaf``. ``drawn`` is a slice of the leaves and ``offset`` the number of its first. Two running counts of
-    the bare pixels tell which leaves have any in reach, and which of them an interval covers.
+    Changes ``leaf``. ``drawn`` is a slice of the leaves and ``offset`` the number of its first. Two
+    running counts of the bare pixels tell which leaves have any in reach, and which of them an interval
+    covers.
     """
     batch, height, width = leaf.shape
     device, count = leaf.device, drawn["x"].shape[1]

@@ -1,4 +1,4 @@
-"""AudioPG's procedural audio: one timbre, a transient and a few events, then filter, noise and level."""
+"""AudioPG's procedural audio: one timbre, a burst, a few events; then filter, noise and level."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import dsp
+from . import dsp, filters
 from .base import Draws, Source, white_noise
 from .drawer import UsageError
+from .dynamics import Events, add_bursts, place_events
 
 MODES = ("harmonic", "fm", "pulse")
 SHAPES = ("saw", "square")
+TONE_FACTORS = (
+    *("f0_hz", "partials", "partial_slope", "partial_gain", "partial_phase", "partial_detune"),
+    *("fm_index", "fm_ratio"),
+)
 
 
 @dataclass(kw_only=True)
@@ -89,7 +94,7 @@ class AudioPG(Source, name="audiopg"):
     # ------------------------------------------------------------------------------ drawing
 
     def parameters(self, indices: Tensor) -> dict[str, Tensor]:
-        """All factors of the clips, float64, int64 or bool, ``(B,)``, ``(B, partials)`` or ``(B, events)``."""
+        """All factors, float64, int64 or bool: ``(B,)``, ``(B, partials)`` or ``(B, events)``."""
         draws = Draws(self.seed, indices)
         return {
             **self.draw_tone(draws),
@@ -172,95 +177,71 @@ class AudioPG(Source, name="audiopg"):
 
     def before_chain(self, drawn: dict[str, Tensor], device: torch.device) -> Tensor:
         """The placed events, before filter, noise and level: float32 ``(B, samples)``, any level."""
-        base = self.base_tone(drawn, device)
-        self.add_transients(base, drawn)
-        return self.place_events(base, drawn)
+        tone = self.base_tone(drawn, device)
+        self.add_transients(tone, drawn)
+        names = ("length", "attack", "decay", "origin", "place")
+        events = Events(drawn["events"], *(drawn[f"event_{name}"] for name in names))
+        return place_events(tone, events, self.decay_level)[:, : self.samples]
 
     def base_tone(self, drawn: dict[str, Tensor], device: torch.device) -> Tensor:
-        """The tone over the whole clip with a row of zeros at each end: float32 ``(B, rows + 2, 512)``."""
-        rows = -(-self.samples // dsp.ROW)
-        base = torch.zeros(len(drawn["mode"]), rows + 2, dsp.ROW, device=device)
-        for number, mode in enumerate((self.harmonic, self.fm, self.pulse)):
-            chosen = (drawn["mode"] == number).nonzero()[:, 0]
-            if len(chosen):
-                tone = mode({key: value[chosen].to(device) for key, value in drawn.items()}, rows)
-                base[chosen.to(device), 1:-1] = tone
-        base.view(len(base), -1)[:, dsp.ROW + self.samples :] = 0.0
-        return base
+        """The tone over the clip and a row before and after it: float32 ``(B, rows + 2, 512)``."""
+        kinds = (self.harmonic, self.fm, self.saw, self.square)
+        number = drawn["mode"] + drawn["square"] * (drawn["mode"] == 2)  # (B,) index into kinds
+        factors = {key: drawn[key].to(device) for key in TONE_FACTORS}
+        present = number.unique().tolist()
+        if len(present) == 1:
+            return kinds[present[0]](factors)
+        tones, order = [], []
+        for kind in present:
+            chosen = (number == kind).nonzero()[:, 0]
+            here = chosen.to(device)
+            tones.append(kinds[kind]({key: value[here] for key, value in factors.items()}))
+            order.append(chosen)
+        return torch.cat(tones)[torch.cat(order).argsort().to(device)]
 
-    def harmonic(self, drawn: dict[str, Tensor], rows: int) -> Tensor:
+    @property
+    def tone_rows(self) -> int:
+        """Rows of 512 samples of a tone: those of the clip, one before and one after."""
+        return -(-self.samples // dsp.ROW) + 2
+
+    def harmonic(self, drawn: dict[str, Tensor]) -> Tensor:
         """Sum of detuned partials with a slope drawn per partial; partials over Nyquist alias."""
-        number = torch.arange(
-            1, self.partials[1] + 1, dtype=torch.float64, device=drawn["f0_hz"].device
-        )
+        device = drawn["f0_hz"].device
+        number = torch.arange(1, self.partials[1] + 1, dtype=torch.float64, device=device)
         amplitude = number ** -drawn["partial_slope"] * drawn["partial_gain"]
         amplitude = amplitude * (number <= drawn["partials"][:, None])
-        frequency = drawn["f0_hz"][:, None] * number * drawn["partial_detune"]
-        return dsp.sum_of_sines(frequency / self.sample_rate, amplitude, drawn["partial_phase"], rows)
+        step = drawn["f0_hz"][:, None] * number * drawn["partial_detune"] / self.sample_rate
+        offset = drawn["partial_phase"] - dsp.ROW * step
+        return dsp.sum_of_sines(step, amplitude, offset, self.tone_rows)
 
-    def fm(self, drawn: dict[str, Tensor], rows: int) -> Tensor:
-        """Two-operator frequency modulation of constant index, without phase offsets."""
+    def fm(self, drawn: dict[str, Tensor]) -> Tensor:
+        """Two-operator frequency modulation of constant index, both phases 0 at time 0."""
         carrier = drawn["f0_hz"] / self.sample_rate
-        return dsp.frequency_modulation(carrier, carrier * drawn["fm_ratio"], drawn["fm_index"], rows)
+        modulator = carrier * drawn["fm_ratio"]
+        offsets = (-dsp.ROW * carrier, -dsp.ROW * modulator)
+        return dsp.frequency_modulation(carrier, modulator, drawn["fm_index"], offsets, self.tone_rows)
 
-    def pulse(self, drawn: dict[str, Tensor], rows: int) -> Tensor:
-        """Naive saw or square of amplitude 1."""
-        saw = dsp.naive_saw(drawn["f0_hz"] / self.sample_rate, rows)
-        return torch.where(drawn["square"].bool()[:, None, None], saw.sign(), saw)
+    def saw(self, drawn: dict[str, Tensor]) -> Tensor:
+        """Naive saw of amplitude 1, rising from 0 at time 0."""
+        step = drawn["f0_hz"] / self.sample_rate
+        return dsp.naive_saw(step, -dsp.ROW * step, self.tone_rows)
 
-    def add_transients(self, base: Tensor, drawn: dict[str, Tensor]) -> None:
-        """Add each clip's burst of uniform noise to its base tone, in place."""
-        chosen = drawn["transient"].nonzero()[:, 0]
-        if len(chosen) == 0:
+    def square(self, drawn: dict[str, Tensor]) -> Tensor:
+        """Naive square of amplitude 1."""
+        step = drawn["f0_hz"] / self.sample_rate
+        return dsp.naive_square(step, -dsp.ROW * step, self.tone_rows)
+
+    def add_transients(self, tone: Tensor, drawn: dict[str, Tensor]) -> None:
+        """Add each clip's burst of uniform noise to its tone, in place."""
+        clips = drawn["transient"].nonzero()[:, 0]
+        if len(clips) == 0:
             return
-        device = base.device
-        start, length, gain = (
-            drawn[f"transient_{key}"][chosen].to(device)[:, None] for key in ("start", "length", "gain")
-        )
         longest = int(self.transient_seconds[1] * self.sample_rate) + 1
-        burst = white_noise(drawn["transient_key"][chosen], longest, device) * gain.float()
-        time = torch.arange(longest, device=device)
-        burst = burst * (time < length)
-        place = (dsp.ROW + start + time).clamp_max(base[0].numel() - 1)
-        flat = base.view(len(base), -1)
-        flat[chosen.to(device)] = flat[chosen.to(device)].scatter_add(1, place, burst)
-
-    def place_events(self, base: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """Copy enveloped stretches of the base tone to their places: float32 ``(B, samples)``.
-
-        Works on rows of 512 samples: an event covers some rows of the output, and each such row reads
-        one stretch of the base that starts anywhere.
-        """
-        device = base.device
-        batch, rows = len(base), base.shape[1] - 2
-        flat = base.view(batch, -1)
-        windows = flat.as_strided((batch, flat.shape[1] - dsp.ROW + 1, dsp.ROW), (flat.shape[1], 1, 1))
-        out = torch.zeros(batch * rows, dsp.ROW, device=device)
-        within = torch.arange(dsp.ROW, dtype=torch.float32, device=device)
-        for event in range(int(drawn["events"].max())):
-            length, attack, decay, origin, place = (
-                drawn[f"event_{key}"][:, event]
-                for key in ("length", "attack", "decay", "origin", "place")
-            )
-            first = place // dsp.ROW
-            count = ((place + length - 1) // dsp.ROW - first + 1) * (event < drawn["events"])
-            clip = torch.repeat_interleave(torch.arange(batch), count)  # (R,) rows of all clips
-            row = torch.arange(len(clip)) - (count.cumsum(0) - count)[clip] + first[clip]
-            since = row * dsp.ROW - place[clip]  # time in the event at the row's first sample
-            read = (dsp.ROW + origin[clip] + since).to(device)
-            time = since.float().to(device)[:, None] + within  # (R, 512)
-            a, d, e = (value[clip].to(device)[:, None] for value in (attack, decay, length))
-            gain = self.envelope(time, a, d, e)
-            out.index_add_(0, (clip * rows + row).to(device), gain.mul_(windows[clip.to(device), read]))
-        return out.view(batch, -1)[:, : self.samples]
-
-    def envelope(self, time: Tensor, attack: Tensor, decay: Tensor, length: Tensor) -> Tensor:
-        """0 to 1 over the attack, 1 to ``decay_level`` over the decay, then to 0: no plateau; 0 outside."""
-        risen = dsp.ramp(time, torch.zeros_like(attack), attack)
-        decayed = dsp.ramp(time, attack, decay)
-        released = dsp.ramp(time, attack + decay, length - attack - decay)
-        level = self.decay_level
-        return torch.lerp(decayed, released, level).neg_().add_(risen)
+        burst = white_noise(drawn["transient_key"][clips], longest, tone.device)
+        burst = burst * drawn["transient_gain"][clips].float().to(tone.device)[:, None]
+        add_bursts(
+            tone, burst, clips, drawn["transient_start"][clips], drawn["transient_length"][clips]
+        )
 
     def post_chain(self, waveform: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         """Low-pass (clipped), background noise, peak 1."""
@@ -273,19 +254,19 @@ class AudioPG(Source, name="audiopg"):
         if len(chosen) == 0:
             return waveform
         cutoff = drawn["lowpass_hz"][chosen].to(waveform.device) / self.sample_rate
+        b, a = filters.lowpass_biquad(cutoff, self.lowpass_quality)
+        everything = len(chosen) == len(waveform)
         chosen = chosen.to(waveform.device)
-        filtered = dsp.filter_biquad(
-            waveform[chosen], *dsp.lowpass_biquad(cutoff, self.lowpass_quality)
-        )
+        filtered = filters.filter_biquad(waveform if everything else waveform[chosen], b, a)
         if self.lowpass_clip:
             filtered = filtered.clamp_(-1.0, 1.0)
-        return waveform.index_copy(0, chosen, filtered)
+        return filtered if everything else waveform.index_copy(0, chosen, filtered)
 
     def add_background(self, waveform: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """Uniform noise at an absolute level."""
+        """Uniform noise at an absolute level, added in place."""
         level = (drawn["background_level"] * drawn["background"]).float().to(waveform.device)
         noise = white_noise(drawn["background_key"], waveform.shape[1], waveform.device)
-        return torch.addcmul(waveform, noise, level[:, None])
+        return waveform.addcmul_(noise, level[:, None])
 
     # ------------------------------------------------------------------------------ describing
 
@@ -293,7 +274,7 @@ class AudioPG(Source, name="audiopg"):
         """The factors that are heard, in physical units; ``None`` where a stage was not applied."""
         wanted = index if self.size is None else index % self.size
         drawn = self.parameters(torch.tensor([wanted], dtype=torch.int64))
-        one = {key: value[0].tolist() for key, value in drawn.items()}
+        one: dict[str, Any] = {key: value[0].tolist() for key, value in drawn.items()}
         mode = MODES[one["mode"]]
         events, rate, partials = one["events"], self.sample_rate, one["partials"]
         facts: dict[str, Any] = {"f0_hz": one["f0_hz"], "mode": mode}

@@ -65,7 +65,7 @@ class Recordings(Source, name="recordings"):
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """The manifest's rows with all their columns, or a row ``file`` for every file of the folder."""
+        """The manifest's rows with all columns, or a row ``file`` for every file of the folder."""
         return list_files(self.folder, self.manifest)[1]
 
     @property
