@@ -63,17 +63,17 @@ def place_events(tone: Tensor, events: Events, decay_level: float) -> Tensor:
     since = row * ROW - place[event]  # time within the event at the row's first sample
 
     # the gain: a line from its value at the row's first sample to that at its last
-    lines = torch.stack([attack, decay, length])[:, event]  # (3, R)
+    rise, fall, whole = attack[event], decay[event], length[event]  # (R,)
     ends = torch.stack([since, since + ROW - 1], dim=1)  # (R, 2)
-    start, stop = (
-        envelope(ends, *lines[:, :, None], decay_level).float().to(device)[:, :, None].unbind(1)
-    )
+    values = envelope(ends, rise[:, None], fall[:, None], whole[:, None], decay_level)
+    start, stop = values.float().to(device)[:, :, None].unbind(1)
     fraction = (within.double() / (ROW - 1)).float().to(device)
     gain = torch.addcmul(start, stop - start, fraction)  # (R, 512)
     # and exactly where a line of the envelope starts within the row, after its first sample
     starts = torch.stack([torch.zeros_like(attack), attack, attack + decay, length])[:, event]
     bent = ((since < starts) & (starts <= since + ROW - 1)).any(dim=0).nonzero()[:, 0]
-    exact = envelope(since[bent, None] + within, *lines[:, bent, None], decay_level)
+    time = since[bent, None] + within
+    exact = envelope(time, rise[bent, None], fall[bent, None], whole[bent, None], decay_level)
     gain[bent.to(device)] = exact.float().to(device)
 
     owner = clip[event]
