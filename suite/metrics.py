@@ -1,7 +1,7 @@
 """Metrics, computed in numpy from stored targets and scores, so that anyone can recompute a result.
 
 A target is int ``(n,)`` for one label per clip or 0/1 ``(n, classes)`` for many; scores are
-``(n, classes)``, larger is more likely. float16 scores are read as stored: what is on disk is what counts.
+``(n, classes)``, larger is more likely. float16 scores are read as stored: what is on disk counts.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def micro_map(target: np.ndarray, scores: np.ndarray) -> float:
 
 
 def class_auc(target: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of every class ``(classes,)``, ties halved; NaN where a side is empty."""
+    """Area under the ROC curve per class ``(classes,)``, ties halved; NaN where a side is empty."""
     positive, scores = many_labels(target, scores)
     ranks = rankdata(scores, axis=0)
     positives = positive.sum(axis=0).astype(np.float64)
@@ -153,7 +153,7 @@ def many_labels(target: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def checked(target: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Scores as float64; raises :class:`BadData` where they are empty, NaN or do not fit the targets."""
+    """Scores as float64; raises :class:`BadData` where they are empty, NaN or unlike the targets."""
     if scores.ndim != 2 or scores.size == 0 or len(scores) != len(target):
         raise BadData(
             f"scores must be (clips, classes) with one row per target, and not empty; got "

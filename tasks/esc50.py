@@ -15,18 +15,20 @@ from tasks.base import Task
 from tasks.drawer import BadData, DataMissing
 
 # Class names in target order 0-49, from the official esc50.csv.
-ESC50_CLASSES = tuple(
-    """
-    dog rooster pig cow frog cat hen insects sheep crow
-    rain sea_waves crackling_fire crickets chirping_birds water_drops wind pouring_water
-    toilet_flush thunderstorm
-    crying_baby sneezing clapping breathing coughing footsteps laughing brushing_teeth snoring
-    drinking_sipping
-    door_wood_knock mouse_click keyboard_typing door_wood_creaks can_opening washing_machine
-    vacuum_cleaner clock_alarm clock_tick glass_breaking
-    helicopter chainsaw siren car_horn engine train church_bells airplane fireworks hand_saw
-    """.split()
+# fmt: off
+ESC50_CLASSES = (
+    "dog", "rooster", "pig", "cow", "frog",
+    "cat", "hen", "insects", "sheep", "crow",
+    "rain", "sea_waves", "crackling_fire", "crickets", "chirping_birds",
+    "water_drops", "wind", "pouring_water", "toilet_flush", "thunderstorm",
+    "crying_baby", "sneezing", "clapping", "breathing", "coughing",
+    "footsteps", "laughing", "brushing_teeth", "snoring", "drinking_sipping",
+    "door_wood_knock", "mouse_click", "keyboard_typing", "door_wood_creaks", "can_opening",
+    "washing_machine", "vacuum_cleaner", "clock_alarm", "clock_tick", "glass_breaking",
+    "helicopter", "chainsaw", "siren", "car_horn", "engine",
+    "train", "church_bells", "airplane", "fireworks", "hand_saw",
 )
+# fmt: on
 ESC10_TARGETS = (0, 1, 10, 11, 12, 20, 21, 38, 40, 41)  # targets of the rows with esc10 == True
 
 COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file", "take")
@@ -65,12 +67,14 @@ class ESC50(Task, name="esc50"):
         """The folder ``ESC-50-master``; raises :class:`DataMissing` where it is not there."""
         root = None if self.data is None else Path(self.data) / self.folder
         if root is None or not (root / "meta" / "esc50.csv").is_file():
-            where = "no data folder was given" if root is None else f"{root}/meta/esc50.csv is not there"
+            where = (
+                "no data folder was given" if root is None else f"{root}/meta/esc50.csv is not there"
+            )
             raise DataMissing(
                 f"task {self.name!r} needs ESC-50 (about 0.6 GB, {self.licence}), but {where}. "
-                "Download the official zip from https://github.com/karolpiczak/ESC-50, unpack it so that "
-                f"FOLDER/{self.folder}/audio and FOLDER/{self.folder}/meta/esc50.csv exist, and type "
-                "SOURCEBENCH_DATA=FOLDER before the command, or paths.data=FOLDER after it."
+                "Download the official zip from https://github.com/karolpiczak/ESC-50, unpack it so "
+                f"that FOLDER/{self.folder}/audio and FOLDER/{self.folder}/meta/esc50.csv exist, and "
+                "type SOURCEBENCH_DATA=FOLDER before the command, or paths.data=FOLDER after it."
             )
         return root
 
@@ -102,9 +106,9 @@ class ESC50(Task, name="esc50"):
         expected = 40 * len(self.targets)
         if len(metadata) != expected or len(counts) != 5 * len(self.targets) or (counts != 8).any():
             raise BadData(
-                f"task {self.name!r}: {self.data}/{self.folder}/meta/esc50.csv holds {len(metadata)} rows "
-                f"of its {len(self.targets)} classes, expected {expected}: 8 clips per class in each of "
-                "5 folds. Restore the official esc50.csv."
+                f"task {self.name!r}: {self.root}/meta/esc50.csv holds {len(metadata)} rows of its "
+                f"{len(self.targets)} classes, expected {expected}: 8 clips per class in each of 5 "
+                "folds. Restore the official esc50.csv."
             )
 
     def sound_files(self, metadata: pd.DataFrame) -> list[str]:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 def names() -> list[str]:
     """The names of all probes, with their versions."""
-    from suite.probes.base import drawer
+    from suite.drawers import probes as drawer
 
     return drawer.names()
 
 
 def create(name: str, **fields: Any) -> Probe:
     """A fresh probe by name, for example ``create("linear@1")``."""
-    from suite.probes.base import drawer
+    from suite.drawers import probes as drawer
 
     probe: Probe = drawer.create(name, **fields)
     return probe

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
-
-from generators.drawer import Drawer
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,3 @@ class Probe(ABC):
     @abstractmethod
     def predict(self, features: Tensor) -> Tensor:
         """Scores ``(n, classes)``, larger is more likely, for float32 features ``(n, D)``."""
-
-
-drawer = Drawer("probe", Path(__file__).parent, "suite.probes")

@@ -39,16 +39,16 @@ class Linear(Probe, name="linear@1"):
 
     @property
     def selection(self) -> dict[str, Any]:
-        """``C``, ``valid_<metric>``, ``iterations`` and ``unconverged`` (values of C; should be empty)."""
+        """``C``, ``valid_<metric>``, ``iterations``, ``unconverged`` (values of C; should be empty)."""
         return dict(self._selection)
 
     def fit(self, train: Examples, valid: Examples) -> None:
-        """Choose C on valid, then fit on train and valid; raises BadData on NaN or infinite features."""
+        """Choose C on valid, then fit on train and valid; raises BadData on non-finite features."""
         for part, examples in (("train", train), ("valid", valid)):
             if len(examples.features) == 0 or not examples.features.isfinite().all():
                 raise BadData(
-                    f"linear@1 cannot use the {part} features: they are empty, or hold NaN or infinity. "
-                    "Check the encoder (its loss may have diverged) and embed again."
+                    f"linear@1 cannot use the {part} features: they are empty, or hold NaN or "
+                    "infinity. Check the encoder (its loss may have diverged) and embed again."
                 )
         features = train.features.double()
         deviation = features.std(dim=0, correction=0)
