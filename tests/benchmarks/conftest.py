@@ -22,7 +22,8 @@ def note(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """One line a benchmark: its name, and its notes as ``key value``."""
     notes = {name: info for name, info in config.stash.get(NOTES, {}).items() if info}
-    if notes and not config.getoption("benchmark_disable"):
+    measured = config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")
+    if notes and measured:
         terminalreporter.section("against the reference figures")
         for name, info in notes.items():
             said = "  ".join(f"{key} {shown(value)}" for key, value in info.items())
