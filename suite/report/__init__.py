@@ -45,14 +45,13 @@ def render(results: Path) -> Rendered:
     no row asks for any more are removed. Raises BadData for malformed rows, UsageError where
     ``results`` cannot be written.
     """
-    from suite.report import page, plots, summaries, tables
+    from suite.report import overviews, page, plots, summaries, tables
 
     rows = read_results(results)
     summary = summaries.summarise(rows, lambda run_id: results / "predictions" / run_id)
-    overviews = tables.overviews(summary)
+    across = overviews.overviews(summary)
     table_files = {
-        results / "tables" / name: text.encode()
-        for name, text in tables.files(summary, overviews).items()
+        results / "tables" / name: text.encode() for name, text in tables.files(summary, across).items()
     }
     plot_files = {
         results / "plots" / f"{name}.{kind}": content
@@ -60,7 +59,7 @@ def render(results: Path) -> Rendered:
         for kind, content in kinds.items()
     }
     page_file = results / "leaderboard" / "index.html"
-    page_content = page.render_page(summary, overviews, rows).encode()
+    page_content = page.render_page(summary, across, rows).encode()
     try:
         for path, content in (table_files | plot_files | {page_file: page_content}).items():
             write_atomically(path, content)

@@ -42,7 +42,7 @@ function openTarget() {
     if (node.tagName === "DETAILS") node.open = true;
     node.hidden = false;
   }
-  target.scrollIntoView({ block: "center" });
+  target.scrollIntoView({ block: "start" });
 }
 addEventListener("hashchange", openTarget);
 openTarget();

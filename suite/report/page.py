@@ -13,9 +13,9 @@ from urllib.parse import quote
 from suite.report import tables
 from suite.report.formats import percent
 from suite.report.lines import Line, Table
+from suite.report.overviews import Overview, overview_block
 from suite.report.palette import colour
 from suite.report.significance import Interval
-from suite.report.tables import Overview
 from suite.rows import Row
 
 POLICY = (
@@ -96,7 +96,7 @@ def _recipe(masking: str, objective: str, budget: int) -> str:
 def _overview(overview: Overview, places: dict[tuple[str, str], str]) -> str:
     probe, scale, masking, objective, budget = overview.key
     data = _data("overview", probe=probe, scale=scale, recipe=_recipe(masking, objective, budget))
-    block = tables.overview_block(overview)
+    block = overview_block(overview)
     body = []
     for i, (label, cells) in enumerate(zip(overview.labels, block.body, strict=True)):
         place = overview.standing[i]
@@ -138,10 +138,9 @@ def _section(position: int, table: Table) -> str:
     parts = [f"<section {data}>", f"<h3>{escape(block.title)}</h3>", _table(block.title, head, body)]
     parts += [_notes(block.notes), _folds(position, table)]
     if reported is not None:
-        rows = ["".join(f"<td>{escape(cell.text)}</td>" for cell in row) for row in reported.body]
-        inner = _table(
-            reported.title, reported.head, [f"<tr>{row}</tr>" for row in rows], "words", sortable=False
-        )
+        cells = ("".join(f"<td>{escape(cell.text)}</td>" for cell in row) for row in reported.body)
+        rows = [f"<tr>{row}</tr>" for row in cells]
+        inner = _table(reported.title, reported.head, rows, "words", sortable=False)
         parts.append(f"<details><summary>{escape(reported.title)}</summary>{inner}</details>")
     parts.append(f'<p class="soft">This table as a file: {files}</p></section>')
     return "\n".join(parts)
@@ -159,7 +158,7 @@ def _folds(position: int, table: Table) -> str:
             scores = "".join(_cell(percent(float(v)), float(v)) for v in line.scores[s])
             mean = float(line.scores[s].mean())
             body.append(
-                f'<tr{anchor}><th scope="row">{escape(line.label)}</th><td>{link}</td>'
+                f'<tr{anchor}><th scope="row">{escape(line.label)}</th><td class="left">{link}</td>'
                 f"<td>{seed}</td>{_cell(percent(mean), mean)}{scores}</tr>"
             )
     head = ("source", "run", "seed", "mean", *(f"fold {fold}" for fold in folds))

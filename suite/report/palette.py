@@ -23,7 +23,8 @@ CONTROLS = {
     "noise": ("#777777", "h"),
     "mel_statistics": ("#222222", "d"),
 }
-OTHER_MARKERS = "H1234+x"  # for names that are in neither list
+# For names in neither list: stars, as (points, 1, degrees turned).
+OTHER_MARKERS = ((4, 1, 0), (6, 1, 0), (3, 1, 0), (8, 1, 0), (4, 1, 45), (3, 1, 180))
 
 
 def colour(source: str) -> str:
@@ -36,7 +37,7 @@ def colour(source: str) -> str:
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
 
 
-def marker(source: str) -> str:
+def marker(source: str) -> str | tuple[int, int, int]:
     """The marker of a source, as matplotlib writes it."""
     known = SOURCES | CONTROLS
     if source in known:

@@ -257,6 +257,8 @@ def _look(line: Line) -> dict[str, Any]:
 
 def _handle(line: Line, *, level: bool) -> Line2D:
     look = {"color": colour(line.source), "linestyle": _dash(line)} if level else _look(line)
+    if not level and line.source == "untrained":  # one point at no samples seen
+        look["linestyle"] = ""
     return Line2D([], [], label=line.label, **look)
 
 
@@ -285,5 +287,6 @@ def _saved(figure: Figure) -> dict[str, bytes]:
         file = io.BytesIO()
         figure.savefig(file, format=kind, dpi=200, metadata=metadata)
         saved[kind] = file.getvalue()
+        figure.set_layout_engine("none")  # the layout is found: keep it for the second format
     plt.close(figure)
     return saved

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from suite.report import formats, significance
-from suite.report.formats import DASH, Block, Cell, percent
-from suite.report.lines import Line, Table, file_words
-from suite.report.resampling import RankInterval, rank_intervals
+from suite.report import formats
+from suite.report.formats import Block, Cell, percent
+from suite.report.lines import Line, Table
+from suite.report.overviews import Overview, overview_block, overview_values
 
 HEAD = (
     *("source", "score", "95 % over seeds", "95 % over clips", "seeds", "clips"),
@@ -129,141 +127,6 @@ def _values(table: Table, line: Line) -> list[Any]:
         *(line.mean("flops"), round(line.mean("seconds"), 3)),
         " ".join(dict.fromkeys(row.run_id for row in line.rows)),
     ]
-
-
-@dataclass(frozen=True)
-class Overview:
-    """One line per source, one column per task, for one probe, scale, masking, objective, budget.
-
-    ``scores`` is ``(lines, tasks)`` with NaN where a source was not evaluated; ``standing`` gives the
-    rank interval of the sources that have every task (others None).
-    """
-
-    key: tuple[str, str, str, str, int]  # probe, scale, masking, objective, budget
-    tasks: tuple[str, ...]
-    tables: tuple[str, ...]  # the name of each task's table
-    labels: tuple[str, ...]
-    controls: tuple[bool, ...]
-    scores: np.ndarray
-    best: np.ndarray  # bool (lines, tasks): among the best of that task's table
-    borda: tuple[float, ...]
-    standing: tuple[RankInterval | None, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return file_words("overview", *map(str, self.key))
-
-    @property
-    def title(self) -> str:
-        probe, scale, masking, objective, budget = self.key
-        how = "".join(f"{name}, " for name in (masking, objective) if name != "-")
-        return f"All tasks, {probe}, scale {scale}, {how}{budget:,} samples seen (%)"
-
-
-def overviews(tables: Sequence[Table]) -> list[Overview]:
-    """Overviews across tasks, in a stable order."""
-    related: dict[tuple[str, str, str, str, int], list[Table]] = defaultdict(list)
-    for table in tables:
-        g = table.group
-        related[(g.probe, g.scale, g.masking, g.objective, g.budget)].append(table)
-    return [_overview(key, related[key]) for key in sorted(related)]
-
-
-def _overview(key: tuple[str, str, str, str, int], tables: Sequence[Table]) -> Overview:
-    names = _question_names(tables)
-    lines = [{line.label: line for line in table.lines} for table in tables]
-    controls = {label: line.control for each in lines for label, line in each.items()}
-    labels = sorted(controls)
-    scores = np.array(
-        [[each[label].score if label in each else np.nan for each in lines] for label in labels]
-    ).reshape(len(labels), len(tables))
-    best = np.array(
-        [[label in each and each[label].among_best for each in lines] for label in labels], dtype=bool
-    ).reshape(scores.shape)
-    points = significance.borda([list(column) for column in scores.T])
-    complete = np.flatnonzero(~np.isnan(scores).any(axis=1))  # never empty: see below
-    standing: list[RankInterval | None] = [None] * len(labels)
-    if complete.size:
-        for position, found in zip(complete, rank_intervals(scores[complete].T), strict=True):
-            standing[position] = found
-    notes = [
-        "Places are among the sources evaluated on every task; their 95 % interval and P(best) redraw "
-        "the tasks. Borda points count a missing task as 0. Two aggregates, because they can disagree."
-    ]
-    if len(complete) > 2 and len(tables) > 1:
-        _, p = significance.friedman(scores[complete].T)
-        notes.append(
-            f"Friedman test of equal sources over {len(tables)} tasks: p {formats.p_value(p)}."
-        )
-    if 2 <= len(complete) <= 20 and len(tables) > 1:
-        distance = significance.nemenyi_distance(len(complete), len(tables))
-        notes.append(f"Nemenyi: mean ranks closer than {distance:.2f} are not separable at 5 %.")
-    order = sorted(range(len(labels)), key=lambda i: (-points[i], labels[i]))
-    return Overview(
-        key=key,
-        tasks=names,
-        tables=tuple(table.name for table in tables),
-        labels=tuple(labels[i] for i in order),
-        controls=tuple(controls[labels[i]] for i in order),
-        scores=scores[order],
-        best=best[order],
-        borda=tuple(float(points[i]) for i in order),
-        standing=tuple(standing[i] for i in order),
-        notes=tuple(notes),
-    )
-
-
-def _question_names(tables: Sequence[Table]) -> tuple[str, ...]:
-    # The shortest names that tell the columns apart: task, then metric, version, data.
-    def attempt(*fields: str) -> list[str]:
-        return [" ".join(str(getattr(table.group, name))[:12] for name in fields) for table in tables]
-
-    for fields in (("task",), ("task", "metric"), ("task", "metric", "task_version")):
-        if len(set(attempt(*fields))) == len(tables):
-            return tuple(attempt(*fields))
-    return tuple(attempt("task", "metric", "task_version", "split_hash", "data_hash"))
-
-
-def overview_block(overview: Overview) -> Block:
-    """An overview as cells."""
-    head = ("source", *overview.tasks, "mean rank", "95 % of places", "P(best)", "Borda")
-    body = []
-    for i, label in enumerate(overview.labels):
-        name = f"{label} (control)" if overview.controls[i] else label
-        cells = [Cell(name)]
-        for score, best in zip(overview.scores[i], overview.best[i], strict=True):
-            cells.append(Cell(percent(float(score)), bold=bool(best)))
-        place = overview.standing[i]
-        words = (DASH, DASH, DASH) if place is None else _place(place)
-        body.append((*cells, *map(Cell, words), Cell(f"{overview.borda[i]:.1f}")))
-    return Block(overview.title, head, tuple(body), overview.notes)
-
-
-def _place(place: RankInterval) -> tuple[str, str, str]:
-    return f"{place.mean:.2f}", f"{place.low:.0f}{DASH}{place.high:.0f}", f"{place.best:.2f}"
-
-
-def overview_values(overview: Overview) -> str:
-    """An overview as CSV with fractions in full precision."""
-    head = (
-        "source",
-        "control",
-        *overview.tasks,
-        "mean_rank",
-        "place_low",
-        "place_high",
-        "p_best",
-        "borda",
-    )
-    body = []
-    for i, label in enumerate(overview.labels):
-        place = overview.standing[i]
-        numbers = [None] * 4 if place is None else [place.mean, place.low, place.high, place.best]
-        rounded = [None if value is None else round(value, 9) for value in numbers]
-        scores = [round(float(value), 9) for value in overview.scores[i]]
-        body.append([label, overview.controls[i], *scores, *rounded, overview.borda[i]])
-    return formats.comma_separated(head, body)
 
 
 def files(summary: Sequence[Table], overviews: Sequence[Overview]) -> dict[str, str]:
