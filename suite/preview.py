@@ -133,7 +133,7 @@ def draw(
     spans = ((left, usable * (1 - share)), (left + usable * (1 - share) + gap, usable * share))
 
     def write(x: float, y: float, text: str, **style: Any) -> None:
-        figure.text(x / width, 1 - y / height, text, va="baseline", **style)
+        figure.text(x / width, 1 - y / height, text, va="baseline", parse_math=False, **style)
 
     write(left, 0.28, source.name, fontsize=13, weight="bold")
     write(left, 0.47, summary(source), fontsize=8.5, color="#222222")
@@ -172,7 +172,12 @@ def draw(
             whole.add_patch(frame)
         shade(crop, mask.hide[index].tolist(), grid, grid_patch, seconds)
         whole.set_title(
-            f"{index}   {caption(factors[index])}", fontsize=7, loc="left", pad=2.5, color="#222222"
+            f"{index}   {caption(factors[index])}",
+            fontsize=7,
+            loc="left",
+            pad=2.5,
+            color="#222222",
+            parse_math=False,
         )
         if index == count - 1:
             whole.set_xlabel("seconds", fontsize=8)
@@ -215,7 +220,7 @@ def shade(
 
 def summary(source: Source) -> str:
     """The first paragraph of the source's docstring on one line, cut at a word."""
-    first = " ".join((type(source).__doc__ or "").split("\n\n")[0].split())
+    first = " ".join((type(source).__doc__ or "").split("\n\n")[0].replace("``", "").split())
     return textwrap.shorten(first, SUMMARY, placeholder=" ...")
 
 

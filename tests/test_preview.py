@@ -115,3 +115,11 @@ def test_a_caption_ends_with_the_last_factor_that_fits() -> None:
     factors = {"f0_hz": 440.123, "mode": "fm", "onset_seconds": [0.5] * 9, "text": "x" * 200, "late": 1}
     expected = "f0 hz 440  ·  mode fm  ·  onset seconds [0.5, 0.5, 0.5, 0.5, ...]  ..."
     assert caption(factors) == expected
+
+
+def test_file_names_with_dollars_are_no_formulas() -> None:
+    source = generators.create("dead_leaves", height=80, width=48)
+    factors = [{"file": "cash_$1$_\\frac.ogg"}]
+    figure = draw(source, FRONTEND, RANDOM, (16, 16), source.batch([0]), factors)
+    figure.canvas.draw()
+    assert "$1$" in figure.axes[0].get_title(loc="left")
