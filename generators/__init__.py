@@ -15,17 +15,17 @@ from generators.drawer import BadData, DataMissing, Drawer, UsageError
 if TYPE_CHECKING:
     from generators.base import Source
 
-drawer = Drawer("source", Path(__file__).parent, "generators")
+catalogue = Drawer("source", Path(__file__).parent, "generators")
 
-__all__ = ["BadData", "DataMissing", "UsageError", "create", "drawer", "names"]
+__all__ = ["BadData", "DataMissing", "UsageError", "catalogue", "create", "names"]
 
 
 def names() -> list[str]:
     """The names of all sources."""
-    return drawer.names()
+    return catalogue.names()
 
 
 def create(name: str, **fields: Any) -> Source:
     """A source by name; ``fields`` are its parameters (see its class)."""
-    source: Source = drawer.create(name, **fields)
+    source: Source = catalogue.create(name, **fields)
     return source

@@ -206,7 +206,7 @@ def check_data(data: Path | None) -> str:
             f"Say where the data sets are: export {example}, or paths.data=...",
         )
     tasks = importlib.import_module("tasks")
-    classes = {name: tasks.drawer.get(name) for name in tasks.names()}
+    classes = {name: tasks.catalogue.get(name) for name in tasks.names()}
     wanted = {name: task.folder for name, task in classes.items() if not task.embedded}
     found = [name for name, folder in wanted.items() if (data / folder).is_dir()]
     missing = [f"{name} (no {folder}/)" for name, folder in wanted.items() if name not in found]

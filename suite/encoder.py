@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import Block
@@ -92,7 +93,7 @@ def transformer_blocks(width: int, depth: int, heads: int) -> nn.Sequential:
     """Pre-norm transformer blocks with an MLP of four times the width (ViT)."""
     if width % heads or width % 4:
         raise UsageError(f"width={width} must be a multiple of heads={heads} and of 4.")
-    norm = partial(nn.LayerNorm, eps=1e-6)
+    norm: Any = partial(nn.LayerNorm, eps=1e-6)  # timm calls it; its hint asks for a class
     return nn.Sequential(
         *(Block(width, heads, mlp_ratio=4.0, qkv_bias=True, norm_layer=norm) for _ in range(depth))
     )

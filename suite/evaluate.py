@@ -12,13 +12,13 @@ import torch
 
 from suite import checkpoint
 from suite.checkpoint import Cost, Trained
+from suite.drawers import probes as probe_drawer
 from suite.embed import POOLING, decode, embed
 from suite.experiment import Experiment, build_encoder, experiment_from
 from suite.frontend import FrontEnd
 from suite.machine import Machine, provenance
 from suite.metrics import METRICS
 from suite.probes.base import Examples
-from suite.probes.base import drawer as probe_drawer
 from suite.rows import (
     Predictions,
     Row,
@@ -76,14 +76,27 @@ def evaluate(
                     predictions_path(run / PREDICTIONS, task.name, probe, at), predictions
                 )
                 rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
-                identity = {
-                    "data_hash": decode(task, cache).data_hash,
-                    "command": command,
-                    "config": {**values, "pooling": POOLING},
-                }
-                add_rows(run / ROWS, [Row(**row, **identity) for row in rows])
+                made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": POOLING}}
+                data_hash = decode(task, cache).data_hash
+                add_rows(run / ROWS, [Row(**row, **made_by, data_hash=data_hash) for row in rows])
                 measured += 1
     return Evaluated(read_rows(run / ROWS) if (run / ROWS).exists() else [], measured, already)
+
+
+def summary(rows: list[Row]) -> str:
+    """One line for each task, probe and checkpoint: the mean of the folds."""
+    groups: dict[tuple[str, str, str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.task, row.probe, row.metric, row.samples_seen), []).append(row)
+    lines = []
+    for (task, probe, metric, seen), members in sorted(groups.items()):
+        mean = sum(row.score for row in members) / len(members)
+        clips = sum(row.n_test for row in members)
+        lines.append(
+            f"{task:<14} {probe:<10} {metric} {100 * mean:5.1f} %  "
+            f"({len(members)} fold{'s' * (len(members) > 1)}, {clips} clips, {seen:,} samples seen)"
+        )
+    return "\n".join(lines)
 
 
 def points(run: Path) -> list[int]:

@@ -19,13 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 import generators
 from generators.base import Source
 from generators.drawer import UsageError, conforms, neighbours
-from suite import registry
+from suite import drawers, registry
 from suite.encoder import Encoder
 from suite.frontend import FrontEnd
 from suite.masking.base import Masking
-from suite.masking.base import drawer as masking_drawer
 from suite.objectives.base import DecoderSize, Objective
-from suite.objectives.base import drawer as objective_drawer
 
 CONTROLS = ("untrained", "mel_statistics")
 PRESETS = ("scale", "frontend", "comparison")
@@ -117,7 +115,7 @@ class Experiment:
         """The source, with its geometry from the front-end and its seed from the experiment."""
         fields = {key: tupled(value) for key, value in self.source.items() if key != "name"}
         name = self.source["name"]
-        known = {field.name for field in dataclasses.fields(generators.drawer.get(name))}
+        known = {field.name for field in dataclasses.fields(generators.catalogue.get(name))}
         for key in ("folder", "manifest"):  # relative to the data folder where they are not found here
             place = fields.get(key)
             if key in known and place and not Path(place).exists() and (data / place).exists():
@@ -128,11 +126,11 @@ class Experiment:
         return generators.create(name, **fields)
 
     def build_masking(self) -> Masking:
-        return build(masking_drawer, self.masking)
+        return build(drawers.masks, self.masking)
 
     def build_objective(self) -> Objective:
         """The objective around a fresh encoder; initialised by torch's current seed."""
-        objective: Objective = build(objective_drawer, self.objective).build(
+        objective: Objective = build(drawers.objectives, self.objective).build(
             build_encoder(self.scale), self.scale.decoder
         )
         return objective
@@ -171,7 +169,7 @@ def configure(overrides: list[str]) -> DictConfig:
         if key in registry.GROUPS:
             registry.GROUPS[key].get(value)
         if key in PRESETS:
-            known = [path.stem for path in (Path(__file__).parent / "conf" / key).glob("*.yaml")]
+            known = list(drawers.presets(key))
             if value not in known:
                 raise UsageError(f"unknown {key} {value!r}.{neighbours(value, known)}")
         if key in registry.GROUPS or key in PRESETS:
@@ -205,8 +203,7 @@ def check_key(config: DictConfig, key: str) -> None:
 
 def experiment_of(config: DictConfig) -> Experiment:
     """The experiment that a configuration describes; every value is checked for its type."""
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    assert isinstance(plain, dict)
+    plain = plain_config(config)
     for group in registry.GROUPS:
         for key, value in plain[group].items():
             if value == "???":
@@ -236,6 +233,13 @@ def experiment_of(config: DictConfig) -> Experiment:
         raise UsageError(f"pool={experiment.pool!r}: expected a positive number of samples, or null.")
     check_scale(experiment.scale)
     return experiment
+
+
+def plain_config(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain values."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def check_scale(scale: Scale) -> None:

@@ -51,7 +51,8 @@ def learning_rate(step: int, steps: int, peak: float, training: Training) -> flo
 
 def parameter_groups(objective: nn.Module, training: Training) -> list[dict[str, Any]]:
     """Weight decay on matrices only, as MAE; on everything with ``decay_all`` (AudioPG)."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in objective.named_parameters():
         is_matrix = parameter.ndim >= 2 and not name.endswith("_token")
         (decayed if is_matrix or training.decay_all else free).append(parameter)

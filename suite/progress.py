@@ -5,6 +5,14 @@ from __future__ import annotations
 import sys
 import time
 
+_plain = False  # several processes share the terminal: no line may be rewritten
+
+
+def plainly() -> None:
+    """From now on print whole lines only: for a worker process among several."""
+    global _plain
+    _plain = True
+
 
 class Progress:
     """Prints step, share, loss, learning rate, samples per second, wait for data and time left."""
@@ -12,7 +20,7 @@ class Progress:
     def __init__(self, title: str, steps: int, first: int, batch: int, *, show: bool = True) -> None:
         self.title, self.steps, self.first, self.batch = title, steps, first, batch
         self.show = show
-        self.terminal = sys.stderr.isatty()
+        self.terminal = sys.stderr.isatty() and not _plain
         self.began = time.perf_counter()
         self.printed = self.began
         self.every = 0.5 if self.terminal else 15.0

@@ -1,4 +1,4 @@
-"""The drawers of the suite by name, and their entries as Hydra configuration groups."""
+"""The entries of the drawers as Hydra configuration groups: a constructor's signature is its config."""
 
 from __future__ import annotations
 
@@ -8,27 +8,14 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-import generators
-import tasks
 from generators.drawer import Drawer
-from suite.masking.base import drawer as masking_drawer
-from suite.objectives.base import drawer as objective_drawer
-from suite.probes.base import drawer as probe_drawer
-
-# What the user can list, in the order of a study.
-DRAWERS: dict[str, Drawer] = {
-    "sources": generators.drawer,
-    "masks": masking_drawer,
-    "objectives": objective_drawer,
-    "probes": probe_drawer,
-    "tasks": tasks.drawer,
-}
+from suite import drawers
 
 # The drawers whose entries are configuration groups: source=..., masking=..., objective=...
 GROUPS: dict[str, Drawer] = {
-    "source": generators.drawer,
-    "masking": masking_drawer,
-    "objective": objective_drawer,
+    "source": drawers.sources,
+    "masking": drawers.masks,
+    "objective": drawers.objectives,
 }
 
 SET_BY_THE_SUITE = {"seed", "size", "cache", "height", "width"}  # not typed by users

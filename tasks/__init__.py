@@ -16,17 +16,17 @@ from tasks.drawer import BadData, DataMissing, Drawer, UsageError
 if TYPE_CHECKING:
     from tasks.base import Task
 
-drawer = Drawer("task", Path(__file__).parent, "tasks")
+catalogue = Drawer("task", Path(__file__).parent, "tasks")
 
-__all__ = ["BadData", "DataMissing", "UsageError", "create", "drawer", "names"]
+__all__ = ["BadData", "DataMissing", "UsageError", "catalogue", "create", "names"]
 
 
 def names() -> list[str]:
     """The names of all tasks."""
-    return drawer.names()
+    return catalogue.names()
 
 
 def create(name: str, **fields: Any) -> Task:
     """A task by name; file-based tasks need ``data=`` the folder that holds the data sets."""
-    task: Task = drawer.create(name, **fields)
+    task: Task = catalogue.create(name, **fields)
     return task

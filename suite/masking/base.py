@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from generators.drawer import Drawer, UsageError
+from generators.drawer import UsageError
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,6 @@ class Masking(ABC):
     @abstractmethod
     def sample(self, batch: int, grid: tuple[int, int], generator: torch.Generator) -> Mask:
         """Masks for ``batch`` clips on ``grid = (T', F')``."""
-
-
-drawer = Drawer("masking", Path(__file__).parent, "suite.masking")
 
 
 def count_visible(patches: int, ratio: float) -> int:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from generators.drawer import Drawer
 from suite.encoder import Encoder
 from suite.masking.base import Mask
 
@@ -52,6 +50,3 @@ class ObjectiveSettings(ABC):
     @abstractmethod
     def build(self, encoder: Encoder, decoder: DecoderSize) -> Objective:
         """The objective around ``encoder``; ``decoder`` is the scale's."""
-
-
-drawer = Drawer("objective", Path(__file__).parent, "suite.objectives")

@@ -1,0 +1,274 @@
+"""The door: verbs, exit codes and errors that end in something to type."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from generators.drawer import UsageError, neighbours
+from suite import help as pages
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+DONE, FAILED, USAGE, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one verb; returns 0 done, 1 failed, 2 wrong usage, 3 data missing, 130 interrupted."""
+    words = sys.argv[1:] if words is None else words
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(pages.front())
+        return DONE
+    verb, rest = words[0], words[1:]
+    if verb == "--version":
+        from importlib.metadata import version
+
+        print(version("sourcebench"))
+        return DONE
+    try:
+        if verb not in VERBS:
+            raise UsageError(f"unknown verb {verb!r}.{neighbours(verb, list(VERBS))}")
+        if "--help" in rest or "-h" in rest:
+            print(pages.of(verb))
+            return DONE
+        return VERBS[verb](rest)
+    except KeyboardInterrupt as interrupt:
+        detail = str(interrupt) or "what was finished is kept; type the same command to go on"
+        print(f"\ninterrupted: {detail}\n  {command(words)}", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        code = getattr(error, "exit_code", None)
+        if code is None and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM):
+            raise
+        print(f"error: {storage_advice(error) if code is None else error}", file=sys.stderr)
+        return FAILED if code is None else int(code)
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None:  # a bug of ours: its traceback is wanted
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return int(code)
+
+
+def storage_advice(error: OSError) -> str:
+    """What to do about a full or forbidden place."""
+    where = error.filename or "the disk"
+    if error.errno == errno.ENOSPC:
+        return (
+            f"no space left at {where}. Free some (cache/ may be deleted), then type it again."
+        )
+    return (
+        f"{where} cannot be written ({error.strerror}). "
+        "Choose another place: paths.runs=... paths.cache=... paths.results=..."
+    )
+
+
+def command(words: list[str]) -> str:
+    """The command line as it can be pasted again."""
+    return shlex.join(["sourcebench", *words])
+
+
+# ---------------------------------------------------------------------------------------------------
+# Verbs. Each imports its phase when it is called.
+
+
+def list_entries(words: list[str]) -> int:
+    """``list [sources|masks|objectives|probes|tasks|runs]``."""
+    from suite.drawers import DRAWERS
+
+    sections = [*DRAWERS, "runs"]
+    for word in words:
+        if word not in sections:
+            raise UsageError(f"nothing to list under {word!r}.{neighbours(word, sections)}")
+    for section in words or sections:
+        print(section)
+        if section == "runs":
+            for line in pages.runs(Path("runs")):
+                print(f"  {line}")
+            continue
+        ready = pages.task_states(data_folder()) if section == "tasks" else {}
+        for name, entry in sorted(DRAWERS[section].entries().items()):
+            state = f"[{ready[name]}] " if name in ready else ""
+            print(f"  {name:<16} {state}{entry.summary}")
+    return DONE
+
+
+def data_folder() -> Path:
+    """Where the data sets are unless ``paths.data`` says otherwise."""
+    return Path(os.environ.get("SOURCEBENCH_DATA", "data"))
+
+
+def doctor(words: list[str]) -> int:
+    """``doctor``: exit code 1 where something must be cured."""
+    from suite.doctor import checks
+    from suite.experiment import configure
+
+    config = configure(words)
+    paths = places(config)
+    folders = {"runs": paths.runs, "cache": paths.cache, "results": Path(config.paths.results)}
+    found = checks(paths.data, folders)
+    for check in found:
+        print(f"{'ok  ' if check.ok else 'CURE'} {check.name:<14} {check.detail}")
+        if not check.ok:
+            print(f"     -> {check.cure}")
+    return DONE if all(check.ok for check in found) else FAILED
+
+
+def preview(words: list[str]) -> int:
+    """``preview source=...``: a contact sheet, WAVs and the drawn factors."""
+    from suite.experiment import configure, experiment_of
+    from suite.preview import preview as draw
+
+    config = configure(words)
+    experiment = experiment_of(config)
+    paths = places(config)
+    source = experiment.build_source(paths.data, paths.cache)
+    out = paths.runs / "previews" / experiment.label.replace(" ", "-").replace("/", "-")
+    drawn = draw(
+        source,
+        experiment.frontend,
+        experiment.build_masking(),
+        experiment.scale.patch,
+        out,
+        count=int(config["count"]),
+    )
+    for path in drawn.paths:
+        print(path)
+    return DONE
+
+
+def pretrain(words: list[str]) -> int:
+    """``pretrain source=... scale=...``: one experiment to one run folder."""
+    from suite.experiment import configure, experiment_of
+    from suite.machine import open_machine
+    from suite.pretrain import pretrain as train
+
+    config = configure(words)
+    experiment = experiment_of(config)
+    machine = open_machine(config.device, experiment.training.precision, config.threads)
+    existed = (Path(config.paths.runs) / experiment.run_id / "DONE").exists()
+    run = train(
+        experiment,
+        places(config),
+        machine,
+        command=command(["pretrain", *words]),
+        curve=tuple(config.curve),
+        checkpoint_seconds=config.checkpoint_seconds,
+        log_every=config.log_every,
+    )
+    if machine.writes:
+        print(f"{'already done' if existed else 'done'}: {run}")
+        print(f"next: {command(['evaluate', f'run={run}'])}")
+    return DONE
+
+
+def evaluate(words: list[str]) -> int:
+    """``evaluate run=... tasks=[...] probes=[...]``: rows and predictions beside the run."""
+    import tasks
+    from suite.drawers import probe_id
+    from suite.evaluate import evaluate as score
+    from suite.evaluate import summary
+    from suite.experiment import configure
+    from suite.machine import open_machine
+
+    config = configure(words)
+    if config.run is None:
+        raise UsageError("which run? Type run=runs/<run_id>; `sourcebench list runs` names them.")
+    paths = places(config)
+    machine = open_machine(config.device, config.training.precision, config.threads)
+    asked = [tasks.create(name, data=paths.data) for name in config.tasks]
+    probes = [probe_id(name) for name in config.probes]
+    done = score(Path(config.run), asked, probes, machine, paths.cache)
+    print(summary(done.rows))
+    print(
+        f"{done.measured} measured now, {done.already} already there: {Path(config.run) / 'rows.jsonl'}"
+    )
+    return DONE
+
+
+def compare(words: list[str]) -> int:
+    """``compare comparison=...``: a grid, its price first."""
+    from suite import comparison
+    from suite.compare import check_names, price
+    from suite.compare import compare as run_grid
+    from suite.experiment import configure
+
+    config = configure(words)
+    grid = comparison.read(config)
+    cells = comparison.cells(grid, words)
+    settings = comparison.settings(grid, words)
+    check_names(settings)
+    print(f"comparison {grid.name}: {price(cells, settings)}", flush=True)
+    if config.dry:
+        return DONE
+    failures = run_grid(cells, settings)
+    render(settings.results)
+    for failure in failures:
+        print(
+            f"failed: {failure.run_id}\n  {failure.reason}\n  again: {failure.command}", file=sys.stderr
+        )
+    return FAILED if failures else DONE
+
+
+def render(results: Path) -> int:
+    """Render ``results`` and print the tables and where everything lies."""
+    from rich.console import Console
+
+    from suite.report import read_results, summaries
+    from suite.report import render as write
+    from suite.report.tables import terminal
+
+    rendered = write(results)
+    tables = summaries.summarise(read_results(results), lambda run: results / "predictions" / run)
+    console = Console()
+    for table in terminal(tables):
+        console.print(table)
+    print(f"tables       {results / 'tables'}")
+    print(f"plots        {results / 'plots'}")
+    print(f"leaderboard  {rendered.page.resolve().as_uri()}")
+    return DONE
+
+
+def report(words: list[str]) -> int:
+    """``report``: rows to tables, plots and the leaderboard."""
+    from suite.experiment import configure
+
+    return render(Path(configure(words).paths.results))
+
+
+def verify(words: list[str]) -> int:
+    """``verify``: recompute every published number from its predictions."""
+    from suite.experiment import configure
+    from suite.verify import verify as recompute
+
+    found = recompute(Path(configure(words).paths.results))
+    for finding in found.findings:
+        print(f"{finding.kind}: {finding.message}")
+    print(found.summary)
+    return DONE if found.passed else FAILED
+
+
+def places(config: DictConfig) -> Any:
+    """The folders of this call."""
+    from suite.pretrain import Places
+
+    paths = config.paths
+    return Places(data=Path(paths.data), runs=Path(paths.runs), cache=Path(paths.cache))
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "list": list_entries,
+    "doctor": doctor,
+    "preview": preview,
+    "pretrain": pretrain,
+    "evaluate": evaluate,
+    "compare": compare,
+    "report": report,
+    "verify": verify,
+}

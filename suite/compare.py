@@ -1,0 +1,210 @@
+"""Compare: a grid of sources and seeds through pre-training and evaluation, with its price first."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import tasks
+from generators.drawer import UsageError
+from suite import checkpoint, progress
+from suite.evaluate import PREDICTIONS, ROWS, evaluate
+from suite.experiment import CLIP_FRAMES, Experiment
+from suite.machine import open_machine
+from suite.masking.base import Mask
+from suite.pretrain import Places, pretrain
+from suite.rows import add_rows, read_rows
+from suite.stream import generator_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the cells of a comparison are run; nothing here changes a result."""
+
+    places: Places
+    results: Path
+    task_names: tuple[str, ...]
+    probe_names: tuple[str, ...]
+    curve: tuple[float, ...]
+    checkpoint_seconds: float
+    log_every: int
+    device: str
+    threads: int | None
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One run of the grid and the command that makes it alone."""
+
+    experiment: Experiment
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A cell that did not finish, and why."""
+
+    run_id: str
+    command: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What a comparison will take on this machine, before anything is spent."""
+
+    runs: int
+    finished: int
+    steps: int
+    samples: int
+    samples_per_second: float
+    hours: float
+    disk_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.runs} runs, {self.finished} of them finished; to do: {self.steps:,} steps, "
+            f"{self.samples:,} samples at {self.samples_per_second:.0f} samples/s (measured): about "
+            f"{self.hours * 60:.0f} min of pre-training, plus rendering and evaluation; "
+            f"up to {self.disk_bytes / 1e9:.1f} GB of pools."
+        )
+
+
+def price(cells: list[Cell], settings: Settings) -> Price:
+    """Count what is left to do and measure a few steps of it."""
+    left = [cell.experiment for cell in cells if not is_finished(cell.experiment, settings)]
+    trained = [experiment for experiment in left if experiment.control is None]
+    samples = sum(experiment.scale.steps * experiment.scale.batch for experiment in trained)
+    speed = measure_speed(trained[0], settings) * settings.workers if trained else 0.0
+    pools = sum(
+        (experiment.pool or 0) * experiment.frontend.bands * CLIP_FRAMES * 2 for experiment in trained
+    )
+    return Price(
+        runs=len(cells),
+        finished=len(cells) - len(left),
+        steps=sum(experiment.scale.steps for experiment in trained),
+        samples=samples,
+        samples_per_second=speed,
+        hours=samples / speed / 3600 if trained else 0.0,
+        disk_bytes=pools,
+    )
+
+
+def is_finished(experiment: Experiment, settings: Settings) -> bool:
+    return (settings.places.runs / experiment.run_id / checkpoint.DONE).exists()
+
+
+def measure_speed(experiment: Experiment, settings: Settings, steps: int = 4) -> float:
+    """Samples per second of one worker over a few training steps on random images."""
+    machine = open_machine(settings.device, experiment.training.precision, settings.threads)
+    objective = experiment.build_objective().to(machine.device)
+    frontend, batch = experiment.frontend, experiment.scale.batch
+    images = torch.randn(batch, frontend.bands, frontend.frames, device=machine.device)
+    masking = experiment.build_masking()
+    optimiser = torch.optim.AdamW(objective.parameters(), fused=True)
+    seconds = []
+    for step in range(steps):
+        began = time.perf_counter()
+        mask = masking.sample(batch, objective.encoder.grid(images), generator_of("price", step))
+        mask = Mask(mask.keep.to(machine.device), mask.hide.to(machine.device), mask.grid)
+        with machine.autocast():
+            loss = objective.losses(images, mask)["loss"]
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        loss.item()
+        seconds.append(time.perf_counter() - began)
+    return batch / min(seconds[1:])
+
+
+def compare(cells: list[Cell], settings: Settings) -> list[Failure]:
+    """Run every cell that is not done, publish all rows to ``results``; returns the failures.
+
+    A failed cell does not stop the others. What is finished is skipped, so re-typing the command goes
+    on. With several workers each cell runs in a process of its own with its share of the threads.
+    """
+    settings.results.mkdir(parents=True, exist_ok=True)
+    failures = []
+    for cell, failure in run_all(cells, settings):
+        if failure is None:
+            publish(settings.places.runs / cell.experiment.run_id, settings.results)
+        else:
+            failures.append(failure)
+            print(f"FAILED {failure.run_id}: {failure.reason}", flush=True)
+    return failures
+
+
+def run_all(cells: list[Cell], settings: Settings) -> Iterator[tuple[Cell, Failure | None]]:
+    """Each cell with its failure or None, as they finish."""
+    if settings.workers == 1:
+        for cell in cells:
+            yield cell, attempt(cell, settings)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        settings.workers, mp_context=context, initializer=progress.plainly
+    ) as pool:
+        waiting: dict[Future[Failure | None], Cell] = {
+            pool.submit(attempt, cell, settings): cell for cell in cells
+        }
+        try:
+            for finished in as_completed(waiting):
+                yield waiting[finished], finished.result()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def attempt(cell: Cell, settings: Settings) -> Failure | None:
+    """Pre-train and evaluate one cell; its error is returned, not raised."""
+    threads = settings.threads
+    if threads is None and settings.workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // settings.workers)
+    try:
+        machine = open_machine(settings.device, cell.experiment.training.precision, threads)
+        run = pretrain(
+            cell.experiment,
+            settings.places,
+            machine,
+            command=cell.command,
+            curve=settings.curve,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            log_every=settings.log_every,
+        )
+        asked = [tasks.create(name, data=settings.places.data) for name in settings.task_names]
+        evaluate(run, asked, list(settings.probe_names), machine, settings.places.cache)
+    except (
+        Exception
+    ) as error:  # reported at the end, with exit code 1: the next cell must run
+        reason = f"{type(error).__name__}: {error}"
+        return Failure(run_id=cell.experiment.run_id, command=cell.command, reason=reason)
+    return None
+
+
+def publish(run: Path, results: Path) -> None:
+    """Copy a run's rows and predictions to where ``report`` reads them."""
+    rows = read_rows(run / ROWS)
+    add_rows(results / "rows" / f"{run.name}.jsonl", rows)
+    target = results / PREDICTIONS / run.name
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted((run / PREDICTIONS).glob("*.npz")):
+        part = target / f"{path.name}.part"
+        shutil.copyfile(path, part)
+        part.replace(target / path.name)
+
+
+def check_names(settings: Settings) -> None:
+    """Refuse unknown tasks, missing data and empty grids before anything is spent."""
+    if settings.workers < 1:
+        raise UsageError(f"workers={settings.workers}: expected at least 1.")
+    for name in settings.task_names:
+        tasks.create(name, data=settings.places.data).clips()

@@ -1,0 +1,106 @@
+"""A comparison as the user writes it: sources, controls and seeds, and the cells they make."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from generators.drawer import UsageError, neighbours
+from suite import drawers
+from suite.compare import Cell, Settings
+from suite.experiment import CONTROLS, configure, experiment_of, plain_config, typed
+from suite.pretrain import Places
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+COMPARE_ONLY = ("comparison", "dry", "workers")  # words that mean nothing to a single run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A grid: every source and trained control at every seed, the other controls beside them.
+
+    ``sources`` are lines such as ``dead_leaves source.shape=oriented``; ``overrides`` hold for all.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    controls: tuple[str, ...]
+    seeds: int
+    overrides: tuple[str, ...] = ()
+    tasks: tuple[str, ...]
+    probes: tuple[str, ...]
+
+
+def read(config: DictConfig) -> Comparison:
+    """The comparison that was chosen; raises :class:`UsageError` where none was, or it is malformed."""
+    values: dict[str, Any] = plain_config(config).get("comparison") or {}
+    if not values:
+        known = ", ".join(drawers.presets("comparison"))
+        raise UsageError(f"which comparison? Type comparison=NAME, one of: {known}.")
+    grid: Comparison = typed(Comparison, values, "comparison")
+    if grid.seeds < 1:
+        raise UsageError(f"comparison.seeds={grid.seeds!r}: expected a whole number of at least 1.")
+    known_controls = [*CONTROLS, "noise"]
+    for control in grid.controls:
+        if control not in known_controls:
+            raise UsageError(f"unknown control {control!r}.{neighbours(control, known_controls)}")
+    return grid
+
+
+def cells(grid: Comparison, words: list[str]) -> list[Cell]:
+    """Every run of the grid, seed by seed, so that a partial comparison is a smaller comparison."""
+    shared = [*grid.overrides, *(word for word in words if not is_for_compare(word))]
+    grown: list[Cell] = []
+    for seed in range(grid.seeds):
+        lines = [source_words(line) for line in grid.sources]
+        if "noise" in grid.controls:
+            lines.append(["source=noise"])
+        if "untrained" in grid.controls:
+            lines.append(["control=untrained"])
+        if "mel_statistics" in grid.controls and seed == 0:
+            lines.append(["control=mel_statistics"])
+        grown += [cell_of([*line, *shared, f"seed={seed}"]) for line in lines]
+    unique = {cell.experiment.run_id: cell for cell in grown}
+    return list(unique.values())
+
+
+def source_words(line: str) -> list[str]:
+    """``dead_leaves source.shape=mixed`` as words for the configuration."""
+    name, *fields = shlex.split(line)
+    return [f"source={name}", *fields]
+
+
+def cell_of(words: list[str]) -> Cell:
+    return Cell(
+        experiment=experiment_of(configure(words)),
+        command=shlex.join(["sourcebench", "pretrain", *words]),
+    )
+
+
+def is_for_compare(word: str) -> bool:
+    """Whether a word speaks of the grid and not of a cell."""
+    return word.partition("=")[0].split(".")[0] in COMPARE_ONLY
+
+
+def settings(grid: Comparison, words: list[str]) -> Settings:
+    """How the cells are run, from the same words that make them."""
+    shared = [*grid.overrides, *(word for word in words if not is_for_compare(word))]
+    config = configure(shared)
+    workers = [word.partition("=")[2] for word in words if word.startswith("workers=")]
+    paths = config.paths
+    return Settings(
+        places=Places(data=Path(paths.data), runs=Path(paths.runs), cache=Path(paths.cache)),
+        results=Path(paths.results),
+        task_names=grid.tasks,
+        probe_names=tuple(drawers.probe_id(name) for name in grid.probes),
+        curve=tuple(config.curve),
+        checkpoint_seconds=config.checkpoint_seconds,
+        log_every=config.log_every,
+        device=config.device,
+        threads=config.threads,
+        workers=int(workers[-1]) if workers else config.workers,
+    )

@@ -1,0 +1,39 @@
+"""The five drawers of a study, by name; reading them imports neither torch nor pandas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import generators
+import tasks
+from generators.drawer import Drawer
+
+_SUITE = Path(__file__).parent
+
+sources: Drawer = generators.catalogue
+masks = Drawer("masking", _SUITE / "masking", "suite.masking")
+objectives = Drawer("objective", _SUITE / "objectives", "suite.objectives")
+probes = Drawer("probe", _SUITE / "probes", "suite.probes")
+
+# What the user can list, in the order of a study.
+DRAWERS: dict[str, Drawer] = {
+    "sources": sources,
+    "masks": masks,
+    "objectives": objectives,
+    "probes": probes,
+    "tasks": Drawer("task", tasks.catalogue.folder, "tasks"),
+}
+
+
+def probe_id(name: str) -> str:
+    """``linear`` as its newest version, ``linear@1``; a full id stays as it is."""
+    versions = [known for known in probes.names() if known.partition("@")[0] == name]
+    return max(versions, key=lambda known: int(known.partition("@")[2]), default=name)
+
+
+def presets(group: str) -> dict[str, str]:
+    """Preset files of a configuration group with the comment each opens with."""
+    found = {}
+    for path in sorted((_SUITE / "conf" / group).glob("*.yaml")):
+        found[path.stem] = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    return found
