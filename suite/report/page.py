@@ -11,11 +11,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from suite.report import tables
+from suite.report.bars import bar, span_of
 from suite.report.formats import percent
 from suite.report.lines import Line, Table
 from suite.report.overviews import Overview, overview_block
 from suite.report.palette import colour
-from suite.report.significance import Interval
 from suite.rows import Row
 
 POLICY = (
@@ -56,15 +56,16 @@ def _body(summary: Sequence[Table], overviews: Sequence[Overview], rows: Sequenc
     for row in sorted(rows, key=Row.key):
         runs[row.run_id].append(row)
     sources = {row.source for row in rows if not row.control}
-    count = f"{len(sources)} sources, {len(runs)} runs, {len(rows)} measured numbers."
-    parts = [f"<p>{count}</p>", f'<p class="soft">{READING}</p>', _filters(summary)]
+    count = f"<p>{len(sources)} sources, {len(runs)} runs, {len(rows)} measured numbers.</p>"
+    parts = [count, f'<p class="soft">{READING}</p>', _filters(summary)]
     parts.append('<p id="none" role="status" hidden>No table fits these filters.</p>')
     places = {
         (table.name, line.label): f"t{position}-{i}"
         for position, table in enumerate(summary)
         for i, line in enumerate(table.lines)
     }
-    parts += ["<h2>All tasks</h2>", *(_overview(overview, places) for overview in overviews)]
+    parts += ["<h2>All tasks</h2>"]
+    parts += [_overview(overview, places) for overview in overviews]
     parts.append("<h2>Task by task</h2>")
     parts += [_section(position, table) for position, table in enumerate(summary)]
     parts.append("<h2>Runs</h2>")
@@ -119,15 +120,14 @@ def _section(position: int, table: Table) -> str:
     g = table.group
     recipe = _recipe(g.masking, g.objective, g.budget)
     data = _data("table", task=g.task, probe=g.probe, scale=g.scale, recipe=recipe)
-    block = tables.measured(table)
-    span = _span(table)
+    block, span = tables.measured(table), span_of(table)
     head = (*block.head[:2], "95 % over seeds and clips", *block.head[2:])
     body = []
     for i, (line, cells) in enumerate(zip(table.lines, block.body, strict=True)):
         texts = [escape(cell.text) for cell in cells[2:]]
         score = f'<a href="#t{position}-{i}">{percent(line.score)}</a>'
         row = [_source(line.source, line.label, control=line.control)]
-        row += [_cell(score, line.score, "score"), f"<td>{_bar(line, span, table.chance)}</td>"]
+        row += [_cell(score, line.score, "score"), f"<td>{bar(line, span, table.chance)}</td>"]
         row += [_cell(text, value) for text, value in zip(texts, _sort_values(line), strict=True)]
         mark = ' class="best"' if line.among_best else ""
         body.append(f"<tr{mark}>{''.join(row)}</tr>")
@@ -138,8 +138,10 @@ def _section(position: int, table: Table) -> str:
     parts = [f"<section {data}>", f"<h3>{escape(block.title)}</h3>", _table(block.title, head, body)]
     parts += [_notes(block.notes), _folds(position, table)]
     if reported is not None:
-        cells = ("".join(f"<td>{escape(cell.text)}</td>" for cell in row) for row in reported.body)
-        rows = [f"<tr>{row}</tr>" for row in cells]
+        rows = [
+            "".join(["<tr>", *(f"<td>{escape(cell.text)}</td>" for cell in row), "</tr>"])
+            for row in reported.body
+        ]
         inner = _table(reported.title, reported.head, rows, "words", sortable=False)
         parts.append(f"<details><summary>{escape(reported.title)}</summary>{inner}</details>")
     parts.append(f'<p class="soft">This table as a file: {files}</p></section>')
@@ -248,39 +250,6 @@ def _sort_values(line: Line) -> list[float | None]:
     tests = [line.difference, line.p_seeds, line.p_clips]
     cost = [line.mean(name) for name in ("samples_seen", "parameters", "seconds")]
     return [*low, float(len(line.seeds)), float(line.clips), *tests, *cost]
-
-
-def _span(table: Table) -> Interval:
-    values = [line.score for line in table.lines]
-    for line in table.lines:
-        for found in (line.over_seeds, line.over_clips):
-            values += [] if found is None else [found.low, found.high]
-    values += [] if table.chance is None else [table.chance]
-    low, high = max(0.0, min(values, default=0.0)), min(1.0, max(values, default=1.0))
-    return Interval(low, high if high > low else low + 0.01)
-
-
-def _bar(line: Line, span: Interval, chance: float | None) -> str:
-    # Thick: over seeds; thin with ends: over clips; dot: the score. The numbers stand in the columns.
-    def x(value: float) -> str:
-        inside = min(max(value, span.low), span.high)
-        return f"{4 + 192 * (inside - span.low) / (span.high - span.low):.1f}"
-
-    shade = "currentColor" if line.control else colour(line.source)
-    parts = ['<line class="axis" x1="0" x2="200" y1="10" y2="10"/>']
-    if chance is not None:
-        parts.append(f'<line class="chance" x1="{x(chance)}" x2="{x(chance)}" y1="0" y2="20"/>')
-    if line.over_seeds is not None:
-        ends = f'x1="{x(line.over_seeds.low)}" x2="{x(line.over_seeds.high)}"'
-        parts.append(
-            f'<line {ends} y1="10" y2="10" stroke="{shade}" stroke-width="7" stroke-opacity=".45"/>'
-        )
-    if line.over_clips is not None:
-        low, high = x(line.over_clips.low), x(line.over_clips.high)
-        path = f"M{low} 6V14M{low} 10H{high}M{high} 6V14"
-        parts.append(f'<path d="{path}" stroke="{shade}" stroke-width="1.5" fill="none"/>')
-    parts.append(f'<circle cx="{x(line.score)}" cy="10" r="4" fill="{shade}"/>')
-    return f'<svg class="bar" viewBox="0 0 200 20" aria-hidden="true">{"".join(parts)}</svg>'
 
 
 def _data(kind: str, **values: str) -> str:
