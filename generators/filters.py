@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 32  # samples of a block
-GROUP = 80  # blocks of a group, groups of a group, ...
+GROUP = 72  # blocks of a group, groups of a group, ...
 
 
 def lowpass_biquad(cycles_per_sample: Tensor, quality: float) -> tuple[Tensor, Tensor]:
@@ -54,7 +54,8 @@ def filter_biquad(waveform: Tensor, b: Tensor, a: Tensor) -> Tensor:
     if blocks * BLOCK != samples:
         waveform = torch.nn.functional.pad(waveform, (0, blocks * BLOCK - samples))
     out = torch.bmm(waveform.reshape(batch, blocks, BLOCK), table)  # (B, blocks, 34)
-    ends = _scan(out[:, :, BLOCK:], powers[:, -1])  # the state after each block
+    # the state after each block; in float64, since a slow filter integrates rounding errors twice
+    ends = _scan(out[:, :, BLOCK:].double(), powers[:, -1]).float()
     from_state = powers[:, :BLOCK, 0, :].transpose(1, 2).float()  # (B, 2, 32)
     filtered = torch.cat([torch.zeros_like(ends[:, :1]), ends[:, :-1]], dim=1) @ from_state
     filtered += out[:, :, :BLOCK]
@@ -82,7 +83,7 @@ def _toeplitz(first: Tensor) -> Tensor:
 
 
 def _scan(inputs: Tensor, matrix: Tensor) -> Tensor:
-    """States s_k = matrix s_(k-1) + inputs_k from rest: float32 ``(B, m, 2)`` of the same shape."""
+    """States s_k = matrix s_(k-1) + inputs_k from rest: float64 ``(B, m, 2)`` of the same shape."""
     batch, count, _ = inputs.shape
     length = min(count, GROUP)
     groups = -(-count // length)
@@ -90,9 +91,9 @@ def _scan(inputs: Tensor, matrix: Tensor) -> Tensor:
     powers = _powers(matrix, length + 1)
     # (B, in, out, 2, 2) to a matrix that acts on rows of 2 x length numbers from the right
     table = _toeplitz(powers[:, :-1]).permute(0, 1, 4, 2, 3).reshape(batch, 2 * length, 2 * length)
-    states = torch.bmm(padded.reshape(batch, groups, 2 * length), table.float())
+    states = torch.bmm(padded.reshape(batch, groups, 2 * length), table)
     if groups > 1:
         carried = _scan(states[:, :, -2:], powers[:, -1])  # the state after each group
-        decay = powers[:, 1:].permute(0, 3, 1, 2).reshape(batch, 2, 2 * length).float()
+        decay = powers[:, 1:].permute(0, 3, 1, 2).reshape(batch, 2, 2 * length)
         states[:, 1:] += torch.bmm(carried[:, :-1], decay)
     return states.reshape(batch, groups * length, 2)[:, :count]

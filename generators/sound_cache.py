@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from filelock import FileLock
 
 from .audio import content_hash, read_mono, resample
@@ -86,6 +88,7 @@ def decode(base: Path, names: list[str], rate: int, folder: Path) -> None:
             for name in names:
                 try:
                     sound, own_rate = read_mono(base / name)
+                    refuse_truncated(base / name, len(sound))
                     digest = content_hash(sound)
                     sound = resample(sound, own_rate, rate)
                     if len(sound) == 0:
@@ -104,6 +107,28 @@ def decode(base: Path, names: list[str], rate: int, folder: Path) -> None:
         index = {"version": CACHE_VERSION, "sample_rate": rate, "samples": offset}
         index_text = json.dumps({**index, "files": entries, "refused": refused}, indent=1)
         (part / "index.json").write_text(index_text, encoding="utf-8")
+
+
+def refuse_truncated(path: Path, decoded: int) -> None:
+    """Raise :class:`BadData` where a file ends before its header says: libsndfile reads such files.
+
+    ``decoded`` is the number of samples that were read. WAV and AIFF declare their size in bytes (0 or
+    all ones where a stream's length was unknown); the others declare their number of samples.
+    """
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head[:4] in (b"RIFF", b"FORM"):
+        declared = struct.unpack("<I" if head[:4] == b"RIFF" else ">I", head[4:])[0]
+        present, unit = path.stat().st_size - 8, "bytes"
+        known = 0 < declared < 0x7FFFFFFF
+    else:
+        declared, present, unit, known = soundfile.info(path).frames, decoded, "samples", True
+    # one byte may lack: writers forget to pad an odd size; MP3 encoders pad by up to a few frames
+    slack = 1 if unit == "bytes" else 4 * 1152
+    if known and present < declared - slack:
+        raise BadData(
+            f"{path} is truncated: {present} of {declared} {unit}. Fetch or convert the file again."
+        )
 
 
 def open_decoded(folder: Path) -> Decoded:

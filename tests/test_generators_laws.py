@@ -1,0 +1,155 @@
+"""Laws of every source in the registry; a new file in generators/ is under test at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import generators
+from generators.base import Source
+from generators.drawer import UsageError
+
+
+def recordings_folder(root: Path) -> dict[str, Any]:
+    """A folder of seven generated sounds of different lengths, and the arguments that read it."""
+    folder = root / "sounds"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number, length in enumerate((20000, 800, 9000, 31000, 16000, 12345, 40000)):
+        sound = rng.uniform(-0.5, 0.5, length).astype(np.float32)
+        soundfile.write(folder / f"{number}.wav", sound, 16000)
+    return {"folder": folder, "cache": root / "cache"}
+
+
+# Entries that need data: a function from an empty folder to constructor arguments.
+DATA: dict[str, Callable[[Path], dict[str, Any]]] = {"recordings": recordings_folder}
+
+# Small sizes, used where a source has the field.
+SMALL = {"seconds": 0.7, "height": 24, "width": 40, "side": 32}
+
+
+@pytest.fixture(scope="module", params=generators.names())
+def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function from overriding fields to a small source of the entry under test."""
+    name = request.param
+    entry = generators.catalogue.get(name)
+    known = {field.name for field in dataclasses.fields(entry) if field.init}
+    fields = {key: value for key, value in SMALL.items() if key in known}
+    if name in DATA:
+        fields |= DATA[name](tmp_path_factory.mktemp(name))
+
+    def create(**overrides: Any) -> Source:
+        return generators.create(name, **{**fields, **overrides})
+
+    return create
+
+
+few = settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+indices = st.integers(min_value=0, max_value=2**40)
+
+
+def test_the_same_index_gives_the_same_bits_in_any_batch(make: Any) -> None:
+    source = make()
+
+    @few
+    @given(st.lists(indices, min_size=1, max_size=9), st.data())
+    def law(batch: list[int], data: Any) -> None:
+        position = data.draw(st.integers(0, len(batch) - 1))
+        assert torch.equal(source.batch(batch)[position], source.sample(batch[position]))
+
+    law()
+
+
+def test_a_permuted_batch_is_the_batch_permuted(make: Any) -> None:
+    source, order = make(), torch.randperm(23, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(source.batch(order), source.batch(range(23))[order])
+
+
+def test_two_instances_agree(make: Any) -> None:
+    assert torch.equal(make().batch(range(5)), make().batch(range(5)))
+
+
+def test_samples_are_finite_in_range_and_not_constant(make: Any) -> None:
+    source = make()
+    batch = source.batch(range(40))
+    low = -1.0 if source.kind == "waveform" else 0.0
+    assert batch.dtype == torch.float32
+    assert torch.isfinite(batch).all()
+    assert low <= float(batch.min())
+    assert float(batch.max()) <= 1.0
+    assert (batch.flatten(1).std(dim=1) > 1e-4).all()
+
+
+def test_the_shape_is_what_the_fields_say(make: Any) -> None:
+    source = make()
+    if source.kind == "waveform":
+        expected = (3, round(source.seconds * source.sample_rate))
+    else:
+        expected = (3, source.height, source.width)
+    assert source.batch([4, 0, 9]).shape == expected
+
+
+def test_different_indices_differ(make: Any) -> None:
+    batch = make().batch(range(24)).flatten(1)
+    assert len(torch.unique(batch, dim=0)) == 24
+
+
+def test_different_seeds_differ(make: Any) -> None:
+    first, second = make(seed=0).batch(range(6)), make(seed=1).batch(range(6))
+    assert all(not torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_a_finite_source_repeats_after_its_size(make: Any) -> None:
+    source = make(size=3)
+    assert torch.equal(source.batch([0, 1, 2]), source.batch([3, 7, 302]))
+    assert source.describe(1) == source.describe(4)
+
+
+def test_drawn_factors_lie_on_the_cpu_with_the_batch_first(make: Any) -> None:
+    for key, value in make().parameters(torch.tensor([5, 6])).items():
+        assert value.device.type == "cpu", key
+        assert len(value) == 2, key
+
+
+def test_drawn_factors_do_not_depend_on_the_batch(make: Any) -> None:
+    source = make()
+    together = source.parameters(torch.arange(11))
+    alone = source.parameters(torch.tensor([7]))
+    for key, value in together.items():
+        assert torch.equal(value[7], alone[key][0]), key
+
+
+def test_a_description_is_plain_and_repeatable(make: Any) -> None:
+    source = make()
+    assert json.loads(json.dumps(source.describe(3))) == json.loads(json.dumps(source.describe(3)))
+    assert source.describe(3)
+
+
+def test_the_identity_knows_seed_and_version(make: Any) -> None:
+    identity = make(seed=4).identity()
+    text = json.dumps(identity, sort_keys=True)
+    assert identity["source"] == make().name
+    assert identity["version"] == make().version
+    assert text == json.dumps(make(seed=4).identity(), sort_keys=True)
+    assert text != json.dumps(make(seed=5).identity(), sort_keys=True)
+
+
+def test_every_source_says_what_it_is(make: Any) -> None:
+    assert len(generators.catalogue.entries()[make().name].summary) > 20
+
+
+def test_a_misspelt_field_is_answered_with_its_neighbour(make: Any) -> None:
+    with pytest.raises(UsageError, match="seed"):
+        make(sede=3)
