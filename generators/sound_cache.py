@@ -110,25 +110,29 @@ def decode(base: Path, names: list[str], rate: int, folder: Path) -> None:
 
 
 def refuse_truncated(path: Path, decoded: int) -> None:
-    """Raise :class:`BadData` where a file ends before its header says: libsndfile reads such files.
+    """Raise :class:`BadData` where a file ends before it says it does: libsndfile reads such files.
 
     ``decoded`` is the number of samples that were read. WAV and AIFF declare their size in bytes (0 or
-    all ones where a stream's length was unknown); the others declare their number of samples.
+    all ones where a stream's length was unknown), an Ogg stream flags its last page, the others
+    declare their number of samples.
     """
+    present = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(8)
+        file.seek(max(0, present - 65536))  # an Ogg page is shorter
+        tail = file.read()
     if head[:4] in (b"RIFF", b"FORM"):
-        declared = struct.unpack("<I" if head[:4] == b"RIFF" else ">I", head[4:])[0]
-        present, unit = path.stat().st_size - 8, "bytes"
-        known = 0 < declared < 0x7FFFFFFF
+        declared = 8 + struct.unpack("<I" if head[:4] == b"RIFF" else ">I", head[4:])[0]
+        # one byte may lack: some writers forget to pad an odd size
+        truncated = 8 < declared < 0x7FFFFFFF and present < declared - 1
+    elif head[:4] == b"OggS":
+        page = tail.rfind(b"OggS")
+        truncated = page < 0 or page + 5 >= len(tail) or not tail[page + 5] & 4
     else:
-        declared, present, unit, known = soundfile.info(path).frames, decoded, "samples", True
-    # one byte may lack: writers forget to pad an odd size; MP3 encoders pad by up to a few frames
-    slack = 1 if unit == "bytes" else 4 * 1152
-    if known and present < declared - slack:
-        raise BadData(
-            f"{path} is truncated: {present} of {declared} {unit}. Fetch or convert the file again."
-        )
+        # MP3 encoders pad by up to a few frames of 1152 samples
+        truncated = decoded < soundfile.info(path).frames - 4 * 1152
+    if truncated:
+        raise BadData(f"{path} is truncated: it ends early. Fetch or convert the file again.")
 
 
 def open_decoded(folder: Path) -> Decoded:
