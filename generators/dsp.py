@@ -118,7 +118,8 @@ def ramp(time: Tensor, start: Tensor, length: Tensor) -> Tensor:
 
     Integer samples in, float64 out, all of one shape.
     """
-    return ((time - start) / (length - 1).clamp_min(1).double()).clamp_(0.0, 1.0)
+    slope = 1.0 / (length - 1).clamp_min(1).double()
+    return (time - start).double().mul_(slope).clamp_(0.0, 1.0)
 
 
 # ---------------------------------------------------------------------------------------------------

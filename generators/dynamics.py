@@ -46,8 +46,8 @@ def place_events(tone: Tensor, events: Events, decay_level: float) -> Tensor:
     where two lines of the envelope meet.
     """
     device, batch, rows = tone.device, len(tone), tone.shape[1] - 2
-    flat = tone.view(batch, -1)
-    windows = flat.as_strided((batch, flat.shape[1] - ROW + 1, ROW), (flat.shape[1], 1, 1))
+    size = tone[0].numel()  # of one clip's tone
+    windows = tone.view(-1).as_strided((batch * size - ROW + 1, ROW), (1, 1))
     out = torch.zeros(batch * rows, ROW, device=device)
     within = torch.arange(ROW, dtype=torch.int64)
 
@@ -77,13 +77,13 @@ def place_events(tone: Tensor, events: Events, decay_level: float) -> Tensor:
     gain[bent.to(device)] = exact.float().to(device)
 
     owner = clip[event]
-    gain *= windows[owner.to(device), (ROW + origin[event] + since).to(device)]
+    gain *= windows.index_select(0, (owner * size + ROW + origin[event] + since).to(device))
     target = (owner * rows + row).to(device)
     # one event of each clip at a time, so that no row is written twice and sums have one order
-    borders = torch.bincount(number[event], minlength=most).cumsum(0).tolist()
+    borders = torch.searchsorted(number[event], torch.arange(most), right=True).tolist()
     for begin, end in zip([0, *borders], borders, strict=False):
         if end > begin:
-            out[target[begin:end]] += gain[begin:end]
+            out.index_add_(0, target[begin:end], gain[begin:end])
     return out.view(batch, -1)
 
 

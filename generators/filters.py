@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 BLOCK = 32  # samples of a block
-GROUP = 72  # blocks of a group, groups of a group, ...
+GROUP = 80  # blocks of a group, groups of a group, ...
 
 
 def lowpass_biquad(cycles_per_sample: Tensor, quality: float) -> tuple[Tensor, Tensor]:
@@ -50,7 +50,8 @@ def filter_biquad(waveform: Tensor, b: Tensor, a: Tensor) -> Tensor:
     response = (powers[:, :BLOCK] * drive[:, None, None, :]).sum(dim=-1)  # (B, 32, 2) after k samples
     impulse = torch.cat([b[:, :1], response[:, :-1, 0]], dim=1)  # (B, 32)
     # one table (B, 32 in, 32 out + 2 states) gives the block's own output and its last state
-    table = torch.cat([_toeplitz(impulse), response.flip(1)], dim=2).float()
+    own = _toeplitz(impulse[:, :, None, None])  # (B, 32 in, 32 out)
+    table = torch.cat([own, response.flip(1)], dim=2).float()
     if blocks * BLOCK != samples:
         waveform = torch.nn.functional.pad(waveform, (0, blocks * BLOCK - samples))
     out = torch.bmm(waveform.reshape(batch, blocks, BLOCK), table)  # (B, blocks, 34)
@@ -74,12 +75,18 @@ def _powers(matrix: Tensor, count: int) -> Tensor:
     return powers.view(batch, count, 2, 2)
 
 
-def _toeplitz(first: Tensor) -> Tensor:
-    """Triangular Toeplitz ``(B, m in, m out, ...)`` with ``first`` (B, m, ...) as its first row."""
-    step = torch.arange(first.shape[1], device=first.device)
-    lag = step[None, :] - step[:, None]
-    kept = (lag >= 0).reshape(1, *lag.shape, *(1,) * (first.ndim - 2))
-    return first[:, lag.clamp_min(0)] * kept
+def _toeplitz(blocks: Tensor) -> Tensor:
+    """Triangular block Toeplitz matrix that acts on rows from the right: ``(B, m q, m p)``.
+
+    ``blocks`` (B, m, p, q) are the responses p to an input q after 0 ... m - 1 steps. Row (i, q) is the
+    sequence of blocks from i on, after zeros: a window of one padded sequence.
+    """
+    batch, count, p, q = blocks.shape
+    padded = blocks.new_zeros(batch, q, 2 * count - 1, p)
+    padded[:, :, count - 1 :] = blocks.permute(0, 3, 1, 2)
+    line = (2 * count - 1) * p
+    windows = padded.as_strided((batch, count, q, count * p), (q * line, p, line, 1))
+    return windows.flip(1).reshape(batch, count * q, count * p)
 
 
 def _scan(inputs: Tensor, matrix: Tensor) -> Tensor:
@@ -87,11 +94,11 @@ def _scan(inputs: Tensor, matrix: Tensor) -> Tensor:
     batch, count, _ = inputs.shape
     length = min(count, GROUP)
     groups = -(-count // length)
-    padded = torch.nn.functional.pad(inputs, (0, 0, 0, groups * length - count))
+    if groups * length != count:
+        inputs = torch.nn.functional.pad(inputs, (0, 0, 0, groups * length - count))
     powers = _powers(matrix, length + 1)
-    # (B, in, out, 2, 2) to a matrix that acts on rows of 2 x length numbers from the right
-    table = _toeplitz(powers[:, :-1]).permute(0, 1, 4, 2, 3).reshape(batch, 2 * length, 2 * length)
-    states = torch.bmm(padded.reshape(batch, groups, 2 * length), table)
+    table = _toeplitz(powers[:, :-1])  # (B, 2 length, 2 length)
+    states = torch.bmm(inputs.reshape(batch, groups, 2 * length), table)
     if groups > 1:
         carried = _scan(states[:, :, -2:], powers[:, -1])  # the state after each group
         decay = powers[:, 1:].permute(0, 3, 1, 2).reshape(batch, 2, 2 * length)

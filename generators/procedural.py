@@ -250,17 +250,16 @@ class AudioPG(Source, name="audiopg"):
 
     def lowpass(self, waveform: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         """The RBJ low-pass on the clips that drew one, clipped to [-1, 1] where ``lowpass_clip``."""
-        chosen = drawn["lowpass"].nonzero()[:, 0]
-        if len(chosen) == 0:
+        if not bool(drawn["lowpass"].any()):
             return waveform
-        cutoff = drawn["lowpass_hz"][chosen].to(waveform.device) / self.sample_rate
+        device, everything = waveform.device, bool(drawn["lowpass"].all())
+        chosen = drawn["lowpass"].nonzero()[:, 0]
+        cutoff = drawn["lowpass_hz"][chosen].to(device) / self.sample_rate
         b, a = filters.lowpass_biquad(cutoff, self.lowpass_quality)
-        everything = len(chosen) == len(waveform)
-        chosen = chosen.to(waveform.device)
-        filtered = filters.filter_biquad(waveform if everything else waveform[chosen], b, a)
+        filtered = filters.filter_biquad(waveform if everything else waveform[chosen.to(device)], b, a)
         if self.lowpass_clip:
             filtered = filtered.clamp_(-1.0, 1.0)
-        return filtered if everything else waveform.index_copy(0, chosen, filtered)
+        return filtered if everything else waveform.index_copy(0, chosen.to(device), filtered)
 
     def add_background(self, waveform: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         """Uniform noise at an absolute level, added in place."""
