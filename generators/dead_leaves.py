@@ -12,9 +12,8 @@ from torch import Tensor
 from .base import Draws, Source
 from .drawer import UsageError
 from .dsp import in_chunks
+from .leaf_shapes import ORIENTED, SHAPES, SQUARE, pick, spans
 
-SHAPES = ("circle", "square", "oriented_square", "rectangle", "triangle", "quadrilateral")
-CIRCLE, SQUARE, ORIENTED, RECTANGLE, TRIANGLE, QUADRILATERAL = range(6)
 WORD = 62  # leaves per 64-bit word of a pixel's coverage; bits 62 and 63 stay free
 FIRST_PASS = 5.0  # leaves of the first pass, in expected coverings of a pixel far from the border
 FIRST_PASS_WORDS = 20  # and at most so many words: the pass costs words x pixels
@@ -132,102 +131,6 @@ class DeadLeaves(Source, name="dead_leaves"):
 
 
 # ---------------------------------------------------------------------------------------------------
-# Geometry: a leaf is four integer corners, or a radius; on one pixel row it covers one interval.
-# L counts leaves of all pictures of a batch, R pairs (leaf, pixel row).
-
-
-def corners(leaves: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Integer corners x and y relative to the centre, each float32 ``(4, L)``; unused for circles.
-
-    A triangle repeats its last corner. Truncation is towards zero, of the offset for axis-parallel
-    squares and of centre + offset for all others.
-    """
-    kind, radius = leaves["kind"], leaves["radius"].double()
-    half = (radius * math.sqrt(0.5)).trunc().float()
-    if "angles" not in leaves:
-        return torch.stack([-half, half, half, -half]), torch.stack([-half, -half, half, half])
-    turn = leaves["angles"]  # (L, 1 or 4) in turns
-    if turn.shape[1] == 1:
-        angle = torch.stack([turn[:, 0] + quarter for quarter in (0.125, 0.375, 0.625, 0.875)])
-    else:
-        angle = _mixed_angles(kind, turn)
-    angle = angle * (2.0 * math.pi)
-    x = ((angle.cos() * radius + leaves["x"]).trunc() - leaves["x"]).float()
-    y = ((angle.sin() * radius + leaves["y"]).trunc() - leaves["y"]).float()
-    if turn.shape[1] == 4:
-        square = kind == SQUARE
-        x = torch.where(square, torch.stack([-half, half, half, -half]), x)
-        y = torch.where(square, torch.stack([-half, -half, half, half]), y)
-    return x, y
-
-
-def _mixed_angles(kind: Tensor, turn: Tensor) -> Tensor:
-    """Directions of the corners of each kind, in turns: float64 ``(4, L)`` from ``(L, 4)`` uniforms."""
-    a, b, c, d = turn.unbind(1)
-    oriented = torch.stack([a + 0.125, a + 0.375, a + 0.625, a + 0.875])
-    rectangle = torch.stack([a / 4.0, 0.5 - a / 4.0, 0.5 + a / 4.0, 1.0 - a / 4.0])
-    triangle = torch.stack([a, b, c, c])  # three points on a circle need no order
-    low_1, high_1 = torch.minimum(a, b), torch.maximum(a, b)
-    low_2, high_2 = torch.minimum(c, d), torch.maximum(c, d)
-    first, second = torch.minimum(low_1, low_2), torch.maximum(low_1, low_2)
-    third, last = torch.minimum(high_1, high_2), torch.maximum(high_1, high_2)
-    sorted_four = torch.stack([first, torch.minimum(second, third), torch.maximum(second, third), last])
-    angle = torch.where(kind == RECTANGLE, rectangle, oriented)
-    angle = torch.where(kind == TRIANGLE, triangle, angle)
-    return torch.where(kind == QUADRILATERAL, sorted_four, angle)
-
-
-def spans(leaves: dict[str, Tensor], height: int, width: int) -> tuple[Tensor, ...]:
-    """All intervals of all leaves ``(L,)`` on the canvas: int64 ``(R,)`` leaf, row, first column, end.
-
-    The end is one past the last column; an interval may be empty (end <= first).
-    """
-    kind, radius, x, y = (leaves[key] for key in ("kind", "radius", "x", "y"))
-    corner_x, corner_y = corners(leaves)
-    top, bottom = corner_y.amin(0).long(), corner_y.amax(0).long()
-    circle = kind == CIRCLE
-    top, bottom = torch.where(circle, -radius, top), torch.where(circle, radius, bottom)
-    first = (y + top).clamp_min(0)
-    rows = ((y + bottom).clamp_max(height - 1) - first + 1).clamp_min(0)
-    owner = torch.repeat_interleave(torch.arange(len(x), device=x.device), rows)  # (R,)
-    start = first - rows.cumsum(0) + rows
-    row = torch.arange(len(owner), device=x.device) + start[owner]
-    if "angles" not in leaves:  # axis-parallel squares: corner 0 is top left, corner 2 bottom right
-        left, right = corner_x[0].long(), corner_x[2].long()
-        return owner, row, (x + left).clamp(0, width)[owner], (x + right + 1).clamp(0, width)[owner]
-    left, right = crossings(corner_x, corner_y, owner, (row - y[owner]).float())
-    if bool(circle.any()):
-        square_of_radius = (radius * radius).float()[owner]
-        chord = (square_of_radius - (row - y[owner]).float() ** 2).sqrt()
-        left = torch.where(circle[owner], -chord, left)
-        right = torch.where(circle[owner], chord, right)
-    centre = x[owner]
-    left, right = (left - 0.5).ceil().long() + centre, (right + 0.5).floor().long() + centre + 1
-    return owner, row, left.clamp_(0, width), right.clamp_(0, width)
-
-
-def crossings(corner_x: Tensor, corner_y: Tensor, owner: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Leftmost and rightmost crossing of polygons ``(4, L)`` with rows ``y`` (R,): float32 ``(R,)``.
-
-    Products are of small integers, so every crossing is correctly rounded and ties at half a pixel are
-    exact. A level edge contributes its first corner; its neighbours contribute the other.
-    """
-    along, rise = corner_x.roll(-1, 0) - corner_x, corner_y.roll(-1, 0) - corner_y
-    rise = torch.where(rise == 0.0, 1e-3, rise)
-    left = torch.full_like(y, 1e6)
-    right = -left
-    for edge in range(4):
-        since = y - corner_y[edge][owner]
-        slope = rise[edge][owner]
-        share = since / slope
-        crossing = since.mul_(along[edge][owner]).div_(slope).add_(corner_x[edge][owner])
-        missed = (share < 0.0) | (share > 1.0)
-        left = torch.minimum(left, crossing.masked_fill(missed, 1e6))
-        right = torch.maximum(right, crossing.masked_fill_(missed, -1e6))
-    return left, right
-
-
-# ---------------------------------------------------------------------------------------------------
 # Painting: which leaf is the first to cover a pixel.
 
 
@@ -239,14 +142,10 @@ def first_leaf(drawn: dict[str, Tensor], height: int, width: int, first_pass: in
     """
     count = drawn["x"].shape[1]
     leaf = rasterise({key: value[:, :first_pass] for key, value in drawn.items()}, height, width)
-    start, length = first_pass, max(1, first_pass // 2)
-    while start < count:
-        bare = leaf < 0
-        if not bool(bare.any()):
-            break
-        fill_bare(
-            leaf, bare, {key: value[:, start : start + length] for key, value in drawn.items()}, start
-        )
+    start, length, unfinished = first_pass, max(1, first_pass // 2), True
+    while unfinished and start < count:
+        behind = {key: value[:, start : start + length] for key, value in drawn.items()}
+        unfinished = fill_bare(leaf, behind, start)
         start, length = start + length, 2 * length
     return leaf
 
@@ -266,8 +165,8 @@ def rasterise(drawn: dict[str, Tensor], height: int, width: int) -> Tensor:
     picture = torch.arange(batch * count, device=device) // count
     bit = torch.ones_like(number) << (number % WORD)
     plane = (number // WORD * batch + picture) * height
-    place = (plane[owner] + row) * (width + 1)
-    bit = bit[owner] * (left < right)
+    place = (pick(plane, owner) + row) * (width + 1)
+    bit = pick(bit, owner) * (left < right)
     sets = torch.zeros(words * batch * height * (width + 1), dtype=torch.int64, device=device)
     sets.index_add_(0, place + left, bit)
     sets.index_add_(0, place + right, bit.neg_())
@@ -281,14 +180,15 @@ def rasterise(drawn: dict[str, Tensor], height: int, width: int) -> Tensor:
     return torch.where(word != 0, base + lowest, -1)[..., :width].contiguous()
 
 
-def fill_bare(leaf: Tensor, bare: Tensor, drawn: dict[str, Tensor], offset: int) -> None:
-    """Give the ``bare`` pixels of ``leaf`` (both ``(B, F, T)``) their first leaf of ``drawn``.
+def fill_bare(leaf: Tensor, drawn: dict[str, Tensor], offset: int) -> bool:
+    """Give the bare pixels (-1) of ``leaf`` (B, F, T) their first leaf of ``drawn``.
 
-    Changes ``leaf``. ``drawn`` is a slice of the leaves and ``offset`` the number of its first. Two
-    running counts of the bare pixels tell which leaves have any in reach, and which of them an interval
-    covers.
+    Changes ``leaf``; says whether a pixel is still bare. ``drawn`` is a slice of the leaves and
+    ``offset`` the number of its first. Two running counts of the bare pixels tell which leaves have any
+    in reach, and which of them an interval covers.
     """
     batch, height, width = leaf.shape
+    bare = leaf < 0
     device, count = leaf.device, drawn["x"].shape[1]
     # leaves whose circumscribed square (one pixel wider) holds a bare pixel, by a summed-area table
     area = torch.zeros(batch, height + 1, width + 1, dtype=torch.int32, device=device)
@@ -306,11 +206,12 @@ def fill_bare(leaf: Tensor, bare: Tensor, drawn: dict[str, Tensor], offset: int)
     # rank of the first bare pixel at or after a position of the flattened batch
     rank = torch.zeros(bare.numel() + 1, dtype=torch.int64, device=device)
     torch.cumsum(bare.flatten(), 0, out=rank[1:])
-    line = (picture[owner] * height + row) * width
-    low = rank[line + left]
-    hits = (rank[line + torch.maximum(left, right)] - low).clamp_min(0)
+    line = (pick(picture, owner) * height + row) * width
+    low = pick(rank, line + left)
+    hits = (pick(rank, line + right) - low).clamp_min(0)
     which = torch.repeat_interleave(torch.arange(len(owner), device=device), hits)  # (H,) pixel hits
-    pixel = torch.arange(len(which), device=device) + (low - hits.cumsum(0) + hits)[which]
+    pixel = torch.arange(len(which), device=device) + pick((low - hits.cumsum(0) + hits), which)
     found = torch.full((int(rank[-1]),), count, dtype=torch.int64, device=device)
-    found.scatter_reduce_(0, pixel, number[owner][which], "amin")
-    leaf[bare] = torch.where(found < count, found + offset, -1)
+    found.scatter_reduce_(0, pixel, pick(pick(number, owner), which), "amin")
+    leaf.masked_scatter_(bare, torch.where(found < count, found + offset, -1))
+    return bool((found == count).any())
