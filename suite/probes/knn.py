@@ -36,8 +36,8 @@ class KNN(Probe, name="knn@1"):
 
     def fit(self, train: Examples, valid: Examples) -> None:
         """Store the gallery."""
-        features = torch.cat([train.features, valid.features]).float()
-        targets = torch.cat([train.targets, valid.targets])
+        features = torch.cat([train.features, valid.features]).float().cpu()
+        targets = torch.cat([train.targets, valid.targets]).cpu()
         self._mean = features.mean(dim=0)
         self._gallery = F.normalize(features - self._mean, dim=1)
         self._targets = (
@@ -46,7 +46,7 @@ class KNN(Probe, name="knn@1"):
 
     def predict(self, features: Tensor) -> Tensor:
         """Weighted votes ``(n, classes)`` for features ``(n, D)``."""
-        queries = F.normalize(features.float() - self._mean, dim=1)
+        queries = F.normalize(features.float().cpu() - self._mean, dim=1)
         similarity, neighbour = (queries @ self._gallery.T).topk(self.selection["neighbours"], dim=1)
         weight = torch.softmax(similarity / TEMPERATURE, dim=1)  # (n, k), exp(s / T) over its sum
         return torch.einsum("nk,nkc->nc", weight, self._targets[neighbour])

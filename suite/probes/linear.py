@@ -28,7 +28,7 @@ class Linear(Probe, name="linear@1"):
     that C it is fitted again on train and valid together, and that fit answers; nothing of test is
     seen before. Scores are log-probabilities (log-odds for many labels). A class without examples to
     learn from scores lowest. ``selection`` says C, its valid score, and under ``unconverged`` any C
-    whose gradient stayed above 1e-4 of the mean loss. Source: spec evaluation.md 2.6 (logreg).
+    whose gradient stayed above 1e-4 of the mean loss. It works on the CPU. Source: spec evaluation.md 2.6 (logreg).
     """
 
     _selection: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
@@ -50,7 +50,7 @@ class Linear(Probe, name="linear@1"):
                     f"linear@1 cannot use the {part} features: they are empty, or hold NaN or "
                     "infinity. Check the encoder (its loss may have diverged) and embed again."
                 )
-        features = train.features.double()
+        features = train.features.double().cpu()
         deviation = features.std(dim=0, correction=0)
         self._mean = features.mean(dim=0)
         varies = deviation > 1e-7 * (self._mean.abs() + 1.0)
@@ -65,7 +65,7 @@ class Linear(Probe, name="linear@1"):
         known = learnable(targets, many=self._many)
         for solution in path(inputs, targets[:, known], exclusive=not self._many, grid=GRID):
             scores = Fit(solution, known, targets).scores(valid_inputs, many=self._many)
-            score = METRICS[metric](valid.targets.numpy(), scores.numpy())
+            score = METRICS[metric](valid.targets.cpu().numpy(), scores.numpy())
             iterations += solution.iterations
             if not solution.converged:
                 unconverged.append(solution.C)
@@ -95,13 +95,13 @@ class Linear(Probe, name="linear@1"):
         return self._fit.scores(self._standardise(features), many=self._many)
 
     def _standardise(self, features: Tensor) -> Tensor:
-        return ((features.double() - self._mean) * self._scale).float()
+        return ((features.double().cpu() - self._mean) * self._scale).float()
 
     def _one_hot(self, examples: Examples) -> Tensor:
         """Targets as float32 ``(n, classes)``."""
         if self._many:
-            return examples.targets.float()
-        return F.one_hot(examples.targets, examples.classes).float()
+            return examples.targets.cpu().float()
+        return F.one_hot(examples.targets.cpu(), examples.classes).float()
 
 
 class Fit:
