@@ -28,7 +28,8 @@ class Linear(Probe, name="linear@1"):
     that C it is fitted again on train and valid together, and that fit answers; nothing of test is
     seen before. Scores are log-probabilities (log-odds for many labels). A class without examples to
     learn from scores lowest. ``selection`` says C, its valid score, and under ``unconverged`` any C
-    whose gradient stayed above 1e-4 of the mean loss. It works on the CPU. Source: spec evaluation.md 2.6 (logreg).
+    whose gradient stayed above 1e-4 of the mean loss. It works on the CPU.
+    Source: spec evaluation.md 2.6 (logreg).
     """
 
     _selection: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
