@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -33,15 +33,18 @@ def in_chunks(
     render: Callable[[dict[str, Tensor]], Tensor],
     parameters: dict[str, Tensor],
     device: torch.device,
-    chunk_on_accelerator: int = 64,
+    *,
+    on_cpu: int = 1,
+    on_accelerator: int = 64,
 ) -> Tensor:
-    """Render a batch piece by piece: one sample at a time on the CPU, more elsewhere.
+    """Render a batch piece by piece, ``on_cpu`` or ``on_accelerator`` samples at a time.
 
-    On a CPU one clip fits the cache, which is faster than a batch, and a sample's bits cannot depend on
-    its neighbours, because every matrix product and transform sees one fixed shape.
+    One clip fits a CPU's cache, which is faster than a batch; and a sample's bits cannot depend on its
+    neighbours, because every matrix product and transform sees one fixed shape. Where ``on_cpu`` is
+    more than one, ``render`` keeps to that itself (:func:`alone`).
     """
     size = len(next(iter(parameters.values())))
-    chunk = 1 if device.type == "cpu" else chunk_on_accelerator
+    chunk = on_cpu if device.type == "cpu" else on_accelerator
     out: Tensor | None = None
     for start in range(0, size, chunk):
         piece = render({key: value[start : start + chunk] for key, value in parameters.items()})
@@ -51,6 +54,15 @@ def in_chunks(
     if out is None:
         raise ValueError("an empty batch cannot be rendered: ask for at least one index.")
     return out
+
+
+def alone(chosen: Tensor, device: torch.device) -> Sequence[Tensor]:
+    """The samples ``chosen`` (int64 ``(C,)``) in groups to compute together: one each on the CPU.
+
+    Matrix products and transcendental functions may round differently in another batch; integer
+    arithmetic and single float operations do not, and need no such care.
+    """
+    return chosen.split(1) if device.type == "cpu" else [chosen]
 
 
 def split_phase(cycles_per_sample: Tensor, offset: Tensor, rows: int) -> tuple[Tensor, Tensor]:

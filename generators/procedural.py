@@ -30,8 +30,8 @@ class AudioPG(Source, name="audiopg"):
     noise burst may be added to it; a few enveloped stretches of it are placed in silence; then an RBJ
     low-pass (hard-clipped to [-1, 1], a quirk), background noise on an absolute scale, and peak 1.
 
-    Kept quirks: f0 is uniform in hertz; nothing guards against aliasing; a burst is heard only where
-    an event picks its stretch; noise is added before the level is set; the envelope has no plateau.
+    Kept quirks: f0 is uniform in hertz; nothing guards against aliasing; a burst is heard only where an
+    event picks its stretch; noise comes before the level is set; the envelope has no plateau.
     """
 
     kind = "waveform"
@@ -173,7 +173,7 @@ class AudioPG(Source, name="audiopg"):
             return self.post_chain(self.before_chain(drawn, device), drawn)
 
         with dsp.full_precision(device):
-            return dsp.in_chunks(render_chunk, parameters, device)
+            return dsp.in_chunks(render_chunk, parameters, device, on_cpu=4)
 
     def before_chain(self, drawn: dict[str, Tensor], device: torch.device) -> Tensor:
         """The placed events, before filter, noise and level: float32 ``(B, samples)``, any level."""
@@ -186,18 +186,15 @@ class AudioPG(Source, name="audiopg"):
     def base_tone(self, drawn: dict[str, Tensor], device: torch.device) -> Tensor:
         """The tone over the clip and a row before and after it: float32 ``(B, rows + 2, 512)``."""
         kinds = (self.harmonic, self.fm, self.saw, self.square)
-        number = drawn["mode"] + drawn["square"] * (drawn["mode"] == 2)  # (B,) index into kinds
+        number = drawn["mode"] + drawn["square"] * (drawn["mode"] == 2)  # (B,)
         factors = {key: drawn[key].to(device) for key in TONE_FACTORS}
-        present = number.unique().tolist()
-        if len(present) == 1:
-            return kinds[present[0]](factors)
-        tones, order = [], []
-        for kind in present:
-            chosen = (number == kind).nonzero()[:, 0]
-            here = chosen.to(device)
-            tones.append(kinds[kind]({key: value[here] for key, value in factors.items()}))
-            order.append(chosen)
-        return torch.cat(tones)[torch.cat(order).argsort().to(device)]
+        out = torch.empty(len(number), self.tone_rows, dsp.ROW, device=device)
+        for kind, tone in enumerate(kinds):
+            for group in dsp.alone((number == kind).nonzero()[:, 0], device):
+                if len(group):
+                    here = group.to(device)
+                    out.index_copy_(0, here, tone({k: v[here] for k, v in factors.items()}))
+        return out
 
     @property
     def tone_rows(self) -> int:
@@ -249,17 +246,17 @@ class AudioPG(Source, name="audiopg"):
         return dsp.peak_normalise(waveform)
 
     def lowpass(self, waveform: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """The RBJ low-pass on the clips that drew one, clipped to [-1, 1] where ``lowpass_clip``."""
-        if not bool(drawn["lowpass"].any()):
-            return waveform
-        device, everything = waveform.device, bool(drawn["lowpass"].all())
-        chosen = drawn["lowpass"].nonzero()[:, 0]
-        cutoff = drawn["lowpass_hz"][chosen].to(device) / self.sample_rate
-        b, a = filters.lowpass_biquad(cutoff, self.lowpass_quality)
-        filtered = filters.filter_biquad(waveform if everything else waveform[chosen.to(device)], b, a)
-        if self.lowpass_clip:
-            filtered = filtered.clamp_(-1.0, 1.0)
-        return filtered if everything else waveform.index_copy(0, chosen.to(device), filtered)
+        """The RBJ low-pass on the clips that drew one, clipped where ``lowpass_clip``; in place."""
+        for group in dsp.alone(drawn["lowpass"].nonzero()[:, 0], waveform.device):
+            if len(group):
+                here = group.to(waveform.device)
+                cutoff = drawn["lowpass_hz"][group].to(waveform.device) / self.sample_rate
+                b, a = filters.lowpass_biquad(cutoff, self.lowpass_quality)
+                filtered = filters.filter_biquad(waveform.index_select(0, here), b, a)
+                if self.lowpass_clip:
+                    filtered.clamp_(-1.0, 1.0)
+                waveform.index_copy_(0, here, filtered)
+        return waveform
 
     def add_background(self, waveform: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         """Uniform noise at an absolute level, added in place."""
