@@ -15,7 +15,6 @@ from .drawer import UsageError
 from .dynamics import Events, add_bursts, place_events
 
 MODES = ("harmonic", "fm", "pulse")
-SHAPES = ("saw", "square")
 TONE_FACTORS = (
     *("f0_hz", "partials", "partial_slope", "partial_gain", "partial_phase", "partial_detune"),
     *("fm_index", "fm_ratio"),
@@ -286,7 +285,7 @@ class AudioPG(Source, name="audiopg"):
             facts["modulation_index"] = one["fm_index"]
             facts["modulator_hz"] = one["f0_hz"] * one["fm_ratio"]
         else:
-            facts["shape"] = SHAPES[one["square"]]
+            facts["shape"] = ("saw", "square")[one["square"]]
         facts["transient_seconds"] = one["transient_length"] / rate if one["transient"] else None
         facts["events"] = events
         facts["onset_seconds"] = [place / rate for place in one["event_place"][:events]]
