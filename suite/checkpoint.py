@@ -153,11 +153,11 @@ def fingerprint(weights: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def check_finite(loss: float, step: int, run: Path) -> None:
-    """Stop at the first loss that is no number, naming the cure and the last good checkpoint."""
-    if not math.isfinite(loss):
+def check_finite(what: str, value: float, step: int, run: Path) -> None:
+    """Stop at the first value that is no number, naming the cure and the last good checkpoint."""
+    if not math.isfinite(value):
         saved = "none yet" if not (run / STATE).exists() else str(run / STATE)
         raise BadData(
-            f"the loss became {loss} at step {step}. Lower scale.learning_rate (halve it), keep "
+            f"the {what} became {value} at step {step}. Lower scale.learning_rate (halve it), keep "
             f"training.clip_norm=1.0, or set training.precision=float32. Last good checkpoint: {saved}."
         )

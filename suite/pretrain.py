@@ -116,7 +116,10 @@ def pretrain(
         optimiser.load_state_dict(state["optimiser"])
         first, seconds_before, flops = state["step"], state["seconds"], state["flops"]
     if machine.writes:
-        checkpoint.write_json(run / checkpoint.FRONTEND, stream.frontend.plain())
+        # Pictures are standardised by their own statistics, but sounds by the fixed ones all the same.
+        fixed = experiment.frontend.statistics == "fixed"
+        evaluated = experiment.frontend if fixed else stream.frontend
+        checkpoint.write_json(run / checkpoint.FRONTEND, evaluated.plain())
         forget_after(run / checkpoint.METRICS, first)
     flops = flops or count_flops(objective, stream, masking, machine)
 
@@ -164,11 +167,12 @@ def pretrain(
             with machine.autocast():
                 losses: dict[str, Tensor] = model(images, mask)
             loss = losses["loss"].item()
-            checkpoint.check_finite(loss, step, run)
+            checkpoint.check_finite("loss", loss, step, run)
             losses["loss"].backward()
             norm = nn.utils.clip_grad_norm_(
                 objective.parameters(), training.clip_norm or math.inf, foreach=True
             )
+            checkpoint.check_finite("gradient norm", norm.item(), step, run)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             objective.after_step((step + 1) / scale.steps)

@@ -16,6 +16,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from generators.base import Source
+from generators.drawer import UsageError
 from suite.frontend import FrontEnd
 from suite.rows import write_atomically
 
@@ -114,9 +115,10 @@ class Stream:
             return wanted
         size = len(self.pool.images)
         epochs = wanted // size
-        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+        needed = range(int(epochs[0]), int(epochs[-1]) + 1)  # several where the pool is small
+        self._order = {epoch: self._order[epoch] for epoch in needed if epoch in self._order}
+        for epoch in needed:
             if epoch not in self._order:
-                self._order = {key: value for key, value in self._order.items() if key >= epoch - 1}
                 generator = generator_of("order", self.seed, epoch)
                 self._order[epoch] = torch.randperm(size, generator=generator)
         return torch.stack(
@@ -165,8 +167,14 @@ def measure_source(source: Source, frontend: FrontEnd, pool: Pool | None) -> Fro
     """The front-end with the statistics that standardise this source's images at pre-training.
 
     ``statistics="fixed"`` keeps the given numbers for sounds. Pictures are no log-mels: they are always
-    standardised by their own mean and standard deviation.
+    standardised by their own mean and standard deviation, which say nothing of sounds: with
+    ``statistics="source"`` evaluated clips could not be standardised, so that raises UsageError.
     """
+    if frontend.statistics == "source" and source.kind == "picture":
+        raise UsageError(
+            f"source {source.name!r} makes pictures, whose statistics do not fit the sounds of a task. "
+            "Type frontend.statistics=task, or fixed with frontend.mean and frontend.std."
+        )
     if frontend.statistics == "fixed" and source.kind == "waveform":
         return frontend
     if pool is not None:
