@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 HISTORY = 10  # pairs kept by L-BFGS
+ROUNDING = 1e-9  # power of a direction, relative to the largest, that float32 features cannot carry
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ def eigenbasis(features: Tensor, dtype: torch.dtype) -> Basis:
     n, D = exact.shape
     if n >= D:
         power, directions = torch.linalg.eigh(exact.T @ exact)
-        kept = power > power[-1] * 1e-12
+        kept = power > power[-1] * ROUNDING
         power, directions = power[kept], directions[:, kept]
         rows = exact @ directions
     else:  # the Gram matrix of the clips has the same eigenvalues and is smaller
         power, clips = torch.linalg.eigh(exact @ exact.T)
-        kept = power > power[-1] * 1e-12
+        kept = power > power[-1] * ROUNDING
         power = power[kept]
         rows = clips[:, kept] * power.sqrt()
         directions = exact.T @ (clips[:, kept] / power.sqrt())
@@ -82,7 +83,6 @@ def path(
     *,
     exclusive: bool,
     grid: Sequence[float],
-    start: Solution | None = None,
     tolerance: float = 1e-4,
     iterations: int = 500,
     dtype: torch.dtype = torch.float32,
@@ -97,9 +97,6 @@ def path(
     basis = eigenbasis(features, dtype)
     targets = targets.to(dtype).T.contiguous()  # (K, n)
     point = basis.rows.new_zeros(len(targets), basis.rows.shape[1])  # (K, R + 1): last the intercept
-    if start is not None:
-        point[:, :-1] = start.weights.to(dtype).T @ basis.directions
-        point[:, -1] = start.intercept.to(dtype) + basis.mean @ start.weights.to(dtype)
     before: Tensor | None = None
     for C in grid:
         ahead = point if before is None else extrapolate(basis, targets, before, point, C, exclusive)
