@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 DONE, FAILED, USAGE, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
+STORAGE = (  # a full disk, a forbidden place, a file where a folder has to be
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -44,7 +48,7 @@ def main(words: list[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         code = getattr(error, "exit_code", None)
-        if code is None and error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM):
+        if code is None and error.errno not in STORAGE:
             raise
         print(f"error: {storage_advice(error) if code is None else error}", file=sys.stderr)
         return FAILED if code is None else int(code)
@@ -59,10 +63,8 @@ def main(words: list[str] | None = None) -> int:
 def storage_advice(error: OSError) -> str:
     """What to do about a full or forbidden place."""
     where = error.filename or "the disk"
-    if error.errno == errno.ENOSPC:
-        return (
-            f"no space left at {where}. Free some (cache/ may be deleted), then type it again."
-        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left at {where}. Free some (cache/ may be deleted), then type it again."
     return (
         f"{where} cannot be written ({error.strerror}). "
         "Choose another place: paths.runs=... paths.cache=... paths.results=..."

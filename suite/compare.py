@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 
 import tasks
-from generators.drawer import UsageError
 from suite import checkpoint, progress
 from suite.evaluate import PREDICTIONS, ROWS, evaluate
 from suite.experiment import CLIP_FRAMES, Experiment
@@ -100,6 +99,7 @@ def price(cells: list[Cell], settings: Settings) -> Price:
 
 
 def is_finished(experiment: Experiment, settings: Settings) -> bool:
+    """Whether the run is there and complete."""
     return (settings.places.runs / experiment.run_id / checkpoint.DONE).exists()
 
 
@@ -182,9 +182,7 @@ def attempt(cell: Cell, settings: Settings) -> Failure | None:
         )
         asked = [tasks.create(name, data=settings.places.data) for name in settings.task_names]
         evaluate(run, asked, list(settings.probe_names), machine, settings.places.cache)
-    except (
-        Exception
-    ) as error:  # reported at the end, with exit code 1: the next cell must run
+    except Exception as error:  # reported at the end, with exit code 1: the next cell must run
         reason = f"{type(error).__name__}: {error}"
         return Failure(run_id=cell.experiment.run_id, command=cell.command, reason=reason)
     return None
@@ -203,8 +201,6 @@ def publish(run: Path, results: Path) -> None:
 
 
 def check_names(settings: Settings) -> None:
-    """Refuse unknown tasks, missing data and empty grids before anything is spent."""
-    if settings.workers < 1:
-        raise UsageError(f"workers={settings.workers}: expected at least 1.")
+    """Refuse unknown tasks and missing data before anything is spent."""
     for name in settings.task_names:
         tasks.create(name, data=settings.places.data).clips()

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 COMPARE_ONLY = ("comparison", "dry", "workers")  # words that mean nothing to a single run
+DRAWN_BY_THE_GRID = {  # keys that differ from cell to cell, and what to type instead
+    "seed": "comparison.seeds=3",
+    "source": "comparison.sources=[audiopg,'noise source.colour=pink']",
+    "control": "comparison.controls=[untrained,noise,mel_statistics]",
+    "tasks": "comparison.tasks=[esc50]",
+    "probes": "comparison.probes=[linear]",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +59,16 @@ def read(config: DictConfig) -> Comparison:
 
 
 def cells(grid: Comparison, words: list[str]) -> list[Cell]:
-    """Every run of the grid, seed by seed, so that a partial comparison is a smaller comparison."""
+    """Every run of the grid, seed by seed, so that a partial comparison is a smaller comparison.
+
+    Raises :class:`UsageError` for a word that the grid itself decides.
+    """
+    for word in words:
+        key = word.partition("=")[0]
+        if key in DRAWN_BY_THE_GRID:
+            raise UsageError(
+                f"{word}: a comparison sets {key!r} itself. Type {DRAWN_BY_THE_GRID[key]} instead."
+            )
     shared = [*grid.overrides, *(word for word in words if not is_for_compare(word))]
     grown: list[Cell] = []
     for seed in range(grid.seeds):
@@ -75,6 +91,7 @@ def source_words(line: str) -> list[str]:
 
 
 def cell_of(words: list[str]) -> Cell:
+    """The cell that ``words`` make, and the command for it alone."""
     return Cell(
         experiment=experiment_of(configure(words)),
         command=shlex.join(["sourcebench", "pretrain", *words]),
@@ -89,8 +106,8 @@ def is_for_compare(word: str) -> bool:
 def settings(grid: Comparison, words: list[str]) -> Settings:
     """How the cells are run, from the same words that make them."""
     shared = [*grid.overrides, *(word for word in words if not is_for_compare(word))]
-    config = configure(shared)
-    workers = [word.partition("=")[2] for word in words if word.startswith("workers=")]
+    workers = [word for word in words if word.startswith("workers=")]
+    config = configure([*shared, *workers])
     paths = config.paths
     return Settings(
         places=Places(data=Path(paths.data), runs=Path(paths.runs), cache=Path(paths.cache)),
@@ -102,5 +119,5 @@ def settings(grid: Comparison, words: list[str]) -> Settings:
         log_every=config.log_every,
         device=config.device,
         threads=config.threads,
-        workers=int(workers[-1]) if workers else config.workers,
+        workers=config.workers,
     )

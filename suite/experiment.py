@@ -179,26 +179,13 @@ def configure(overrides: list[str]) -> DictConfig:
         chosen = compose("config", overrides=list(choices.values()))
         for word in overrides:
             if word not in choices.values():
-                check_key(chosen, word.partition("=")[0])
+                registry.check_key(chosen, word.partition("=")[0])
         try:
-            return compose("config", overrides=overrides)
+            config = compose("config", overrides=overrides)
+            registry.check_running(plain_config(config))
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(f"cannot understand {' '.join(overrides)!r}: {error}") from error
-
-
-def check_key(config: DictConfig, key: str) -> None:
-    """Refuse a key that the configuration does not have, naming its neighbours."""
-    node: Any = config
-    parts = key.lstrip("+~").split(".")
-    for depth, part in enumerate(parts):
-        if not OmegaConf.is_dict(node) or part not in node:
-            known = [str(name) for name in node] if OmegaConf.is_dict(node) else []
-            where = ".".join(parts[:depth])
-            owner = f"{where!r}" if where else "the configuration"
-            if where in registry.GROUPS:
-                owner = f"{where} {node['name']!r}"
-            raise UsageError(f"{owner} has no key {part!r}.{neighbours(part, known)}")
-        node = node[part]
+    return config
 
 
 def experiment_of(config: DictConfig) -> Experiment:
@@ -229,9 +216,12 @@ def experiment_of(config: DictConfig) -> Experiment:
     )
     if not conforms(experiment.seed, int):
         raise UsageError(f"seed={experiment.seed!r} is not a whole number.")
-    if not conforms(experiment.pool, int | None) or experiment.pool == 0:
+    if not conforms(experiment.pool, int | None) or (
+        experiment.pool is not None and experiment.pool < 1
+    ):
         raise UsageError(f"pool={experiment.pool!r}: expected a positive number of samples, or null.")
     check_scale(experiment.scale)
+    check_training(experiment.training)
     return experiment
 
 
@@ -256,6 +246,18 @@ def check_scale(scale: Scale) -> None:
         raise UsageError(f"scale.learning_rate={scale.learning_rate} must be positive.")
 
 
+def check_training(training: Training) -> None:
+    """Refuse settings no optimiser has a meaning for."""
+    if not 0.0 <= training.warmup < 1.0:
+        raise UsageError(f"training.warmup={training.warmup}: expected a share of the steps, 0 to 1.")
+    if training.weight_decay < 0:
+        raise UsageError(f"training.weight_decay={training.weight_decay} must not be negative.")
+    if training.clip_norm is not None and training.clip_norm <= 0:
+        raise UsageError(
+            f"training.clip_norm={training.clip_norm} must be positive; null clips nothing."
+        )
+
+
 def typed(settings: type[Any], values: dict[str, Any], where: str) -> Any:
     """``settings(**values)``, with a UsageError for a value of the wrong type."""
     hints = typing.get_type_hints(settings)
@@ -264,6 +266,8 @@ def typed(settings: type[Any], values: dict[str, Any], where: str) -> Any:
         if not conforms(value, hints[key]):
             expected = str(hints[key]).replace("typing.", "")
             raise UsageError(f"{where}.{key}={value!r} is of the wrong type: expected {expected}.")
+        if hints[key] in (float, float | None) and value is not None:
+            values[key] = float(value)  # 1 and 1.0 are one experiment
     return settings(**values)
 
 

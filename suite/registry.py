@@ -1,4 +1,4 @@
-"""The entries of the drawers as Hydra configuration groups: a constructor's signature is its config."""
+"""The drawers as Hydra configuration groups, an entry's signature its config, and their keys."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
 
-from generators.drawer import Drawer
+from generators.drawer import Drawer, UsageError, conforms, neighbours
 from suite import drawers
 
 # The drawers whose entries are configuration groups: source=..., masking=..., objective=...
@@ -19,6 +20,21 @@ GROUPS: dict[str, Drawer] = {
 }
 
 SET_BY_THE_SUITE = {"seed", "size", "cache", "height", "width"}  # not typed by users
+
+
+RUNNING = {  # the keys of config.yaml that change no result, and their types
+    "tasks": tuple[str, ...],
+    "probes": tuple[str, ...],
+    "curve": tuple[float, ...],
+    "run": str | None,
+    "workers": int,
+    "dry": bool,
+    "count": int,
+    "checkpoint_seconds": float,
+    "log_every": int,
+    "device": str,
+    "threads": int | None,
+}
 
 
 def plain(value: Any) -> Any:
@@ -50,3 +66,30 @@ def register() -> None:
     for group, drawer in GROUPS.items():
         for name in drawer.names():
             store.store(group=group, name=name, node=node(group, name))
+
+
+def check_key(config: DictConfig, key: str) -> None:
+    """Refuse a key that the configuration does not have, naming its neighbours."""
+    node: Any = config
+    parts = key.lstrip("+~").split(".")
+    for depth, part in enumerate(parts):
+        if not OmegaConf.is_dict(node) or part not in node:
+            known = [str(name) for name in node] if OmegaConf.is_dict(node) else []
+            where = ".".join(parts[:depth])
+            owner = f"{where!r}" if where else "the configuration"
+            if where in GROUPS:
+                owner = f"{where} {node['name']!r}"
+            raise UsageError(f"{owner} has no key {part!r}.{neighbours(part, known)}")
+        node = node[part]
+
+
+def check_running(config: dict[str, Any]) -> None:
+    """Refuse ill-typed keys that say how something is run, before anything is spent."""
+    for key, hint in RUNNING.items():
+        value = config[key]
+        if not conforms(value, hint):
+            name = hint.__name__ if isinstance(hint, type) else str(hint)
+            cure = f" Type {key}=[{value}]." if "tuple" in str(hint) else ""
+            raise UsageError(f"{key}={value!r} is of the wrong type: expected {name}.{cure}")
+        if key in ("workers", "count", "log_every", "threads") and value is not None and value < 1:
+            raise UsageError(f"{key}={value}: expected at least 1.")
