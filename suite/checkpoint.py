@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,9 @@ def load_state(run: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError) as error:
-        raise BadData(f"{path} cannot be read ({error}). Delete it to begin again.") from error
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadData(f"{path} cannot be read ({reason}). Delete it to begin again.") from error
     return state
 
 

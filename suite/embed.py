@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from generators.drawer import DataMissing
 from suite.checkpoint import Trained
 from suite.encoder import Encoder
 from suite.frontend import FrontEnd
@@ -59,7 +60,12 @@ def decode(task: Task, cache: Path, sample_rate: int = 16_000) -> Decoded:
     clips = task.clips()
     lines = [f"{task.name} {task.version} {sample_rate} {task.split_hash}"]
     for relative in clips["path"] if not task.embedded else []:
-        status = (Path(task.data or "") / task.folder / relative).stat()
+        file = Path(task.data or "") / task.folder / relative
+        if not file.exists():
+            raise DataMissing(
+                f"task {task.name!r}: no sound file at {file}. Restore it from the official release."
+            )
+        status = file.stat()
         lines.append(f"{relative} {status.st_size} {status.st_mtime_ns}")
     key = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
     path = cache / "audio" / f"{task.name}-{key}.npy"

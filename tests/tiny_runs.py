@@ -28,8 +28,9 @@ def words(place: Path) -> list[str]:
 
 
 def experiment(*more: str) -> Experiment:
-    """A tiny experiment on noise; ``more`` words change it."""
-    return experiment_of(configure([*SHORT_NOISE, *TINY, *more]))
+    """A tiny experiment, on noise unless ``more`` words name another source."""
+    source = () if any(word.startswith("source=") for word in more) else SHORT_NOISE
+    return experiment_of(configure([*source, *TINY, *more]))
 
 
 def machine() -> Machine:

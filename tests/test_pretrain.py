@@ -1,0 +1,309 @@
+"""Interrupted equals uninterrupted, two ranks equal one, and failures name their cure.
+
+.venv/bin/python -m pytest tests/test_pretrain.py
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import tiny_runs
+import torch
+from torch import Tensor
+
+import generators
+from generators.drawer import BadData, UsageError
+from suite import checkpoint, cli
+from suite.experiment import Training
+from suite.frontend import FrontEnd
+from suite.pretrain import forget_after, learning_rate, parameter_groups
+
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = 240
+LONG = (f"scale.samples_seen={8 * STEPS}", "checkpoint_seconds=0", "log_every=1", "curve=[0.5]")
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return safetensors.torch.load_file(run / checkpoint.WEIGHTS)
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / checkpoint.METRICS).read_text().splitlines()]
+
+
+def only_run(place: Path) -> Path:
+    (run,) = (place / "runs").iterdir()
+    return run
+
+
+def start(place: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "suite", "pretrain", *tiny_runs.words(place), *LONG, *more]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_step(process: subprocess.Popen[str], place: Path, wanted: int) -> None:
+    """Until metrics.jsonl has reached step ``wanted``, or the process has ended."""
+    began = time.monotonic()
+    while process.poll() is None:
+        assert time.monotonic() - began < 120
+        for path in (place / "runs").glob(f"*/{checkpoint.METRICS}"):
+            if path.read_text().count("\n") >= wanted:
+                return
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that the interrupted ones must equal, made in one sitting."""
+    place = tmp_path_factory.mktemp("uninterrupted")
+    assert cli.main(["pretrain", *tiny_runs.words(place), *LONG]) == 0
+    return only_run(place)
+
+
+def test_a_run_killed_three_times_has_the_bits_of_an_uninterrupted_one(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    moments = random.Random()
+    reached = 0
+    for _ in range(3):
+        wanted = reached + moments.randint(2, 60)
+        process = start(tmp_path)
+        wait_for_step(process, tmp_path, wanted)
+        time.sleep(moments.uniform(0.0, 0.02))
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, f"finished before step {wanted}"
+        run = only_run(tmp_path)
+        assert not (run / checkpoint.DONE).exists()
+        reached = len(metrics(run))
+    assert cli.main(["pretrain", *tiny_runs.words(tmp_path), *LONG]) == 0
+    for name in (checkpoint.WEIGHTS, checkpoint.FRONTEND, f"curve/{4 * STEPS}/weights.safetensors"):
+        assert (run / name).read_bytes() == (uninterrupted / name).read_bytes(), name
+    assert [line["step"] for line in metrics(run)] == list(range(1, STEPS + 1))
+    assert [line["loss"] for line in metrics(run)] == [line["loss"] for line in metrics(uninterrupted)]
+    assert not (run / checkpoint.STATE).exists()
+
+
+def test_an_interrupt_saves_and_says_how_to_go_on(uninterrupted: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, "checkpoint_seconds=3600")
+    wait_for_step(process, tmp_path, 20)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    run = only_run(tmp_path)
+    state = checkpoint.load_state(run)
+    assert state is not None
+    assert f"saved at step {state['step']}" in said
+    assert "\n  sourcebench pretrain source=noise" in said
+    assert "Traceback" not in said
+    assert state["step"] == len(metrics(run)) >= 20
+    assert cli.main(["pretrain", *tiny_runs.words(tmp_path), *LONG]) == 0
+    assert (run / checkpoint.WEIGHTS).read_bytes() == (uninterrupted / checkpoint.WEIGHTS).read_bytes()
+
+
+def test_two_ranks_equal_one(tmp_path: Path) -> None:
+    one = tiny_runs.run(tmp_path / "one")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command = [
+        *torchrun,
+        "--master-port",
+        str(20_000 + os.getpid() % 20_000),
+        "-m",
+        "suite",
+        "pretrain",
+    ]
+    done = subprocess.run(
+        [*command, *tiny_runs.words(tmp_path / "two")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    two = only_run(tmp_path / "two")
+    assert two.name == one.name
+    assert done.stdout.count("done: ") == 1  # rank 0 alone speaks
+    alone, shared = weights(one), weights(two)
+    assert alone.keys() == shared.keys()
+    for name, values in alone.items():
+        assert torch.allclose(values, shared[name], atol=1e-5), name
+
+
+def test_re_typing_a_finished_run_does_nothing_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pretrain", *tiny_runs.words(tmp_path)]
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.startswith("done: ")
+    changed = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.startswith("already done: ")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == changed
+
+
+def test_a_run_folder_is_complete(tmp_path: Path) -> None:
+    run = tiny_runs.run(tmp_path)
+    assert (run / checkpoint.EXPERIMENT).read_text().startswith("# sourcebench pretrain")
+    assert json.loads((run / checkpoint.ENVIRONMENT).read_text())["torch"] == torch.__version__
+    cost = checkpoint.read_cost(run)
+    assert (cost.steps, cost.samples_seen) == (8, 64)
+    assert cost.parameters == 256 * 16 + 16 + 16 + (12 * 16 * 16 + 13 * 16) + 2 * 16
+    assert cost.flops > 0
+    assert cost.seconds > 0
+    assert cost.peak_memory > 1e6
+    assert all(math.isfinite(line["loss"]) for line in metrics(run))
+    assert not list(run.rglob("*.part"))
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path: Path) -> None:
+    runs = [
+        tiny_runs.run(tmp_path / place, f"seed={seed}")
+        for place, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    files = [(run / checkpoint.WEIGHTS).read_bytes() for run in runs]
+    assert files[0] == files[1]
+    assert files[0] != files[2]
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    """Pictures have structure: their loss must fall."""
+    run = tiny_runs.run(
+        tmp_path,
+        "source=dead_leaves",
+        "objective.normalise_pixels=false",
+        "scale.samples_seen=1600",
+        "scale.learning_rate=3.0e-3",
+    )
+    losses = [line["loss"] for line in metrics(run)]
+    assert sum(losses[-20:]) < 0.95 * sum(losses[:20])
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_loss_that_is_no_number_names_the_cure(tmp_path: Path, saved: bool) -> None:
+    more = ["scale.learning_rate=1.0e+30", "training.clip_norm=null", "training.warmup=0"]
+    with pytest.raises(
+        BadData, match=r"(?s)became .*scale\.learning_rate.*Last good checkpoint"
+    ) as caught:
+        tiny_runs.run(tmp_path, *more, checkpoint_seconds=0.0 if saved else 60.0)
+    assert ("none yet" in str(caught.value)) is not saved
+    assert not (only_run(tmp_path) / checkpoint.DONE).exists()
+
+
+def test_a_broken_state_is_named(tmp_path: Path) -> None:
+    run = tiny_runs.run(tmp_path)
+    (run / checkpoint.DONE).unlink()
+    (run / checkpoint.STATE).write_bytes(b"PK not a checkpoint")
+    with pytest.raises(BadData, match=r"state\.pt"):
+        tiny_runs.run(tmp_path)
+
+
+def test_fixed_statistics_stay_fixed_for_evaluation_behind_pictures(tmp_path: Path) -> None:
+    """Pictures train by their own mean and deviation; sounds are judged by the front-end's."""
+    fixed = ("frontend.statistics=fixed", "frontend.mean=-4.26", "frontend.std=4.56")
+    for place, source in (("a", "dead_leaves"), ("b", "noise")):
+        run = tiny_runs.run(tmp_path / place, f"source={source}", *fixed)
+        frontend = FrontEnd(**checkpoint.read_json(run / checkpoint.FRONTEND))
+        assert (frontend.mean, frontend.std) == (-4.26, 4.56)
+
+
+def test_controls_are_made_in_a_moment(tmp_path: Path) -> None:
+    untrained = tiny_runs.run(tmp_path, "control=untrained")
+    assert checkpoint.read_cost(untrained).samples_seen == 0
+    assert (untrained / checkpoint.WEIGHTS).exists()
+    mel = tiny_runs.run(tmp_path, "control=mel_statistics")
+    assert (mel / checkpoint.DONE).exists()
+    assert not (mel / checkpoint.WEIGHTS).exists()
+
+
+def test_an_untrained_encoder_is_the_trained_one_s_start(tmp_path: Path) -> None:
+    untrained = weights(tiny_runs.run(tmp_path, "control=untrained"))
+    trained = weights(tiny_runs.run(tmp_path, "scale.learning_rate=1.0e-12", "training.weight_decay=0"))
+    for name, values in untrained.items():
+        assert torch.allclose(values, trained[name], atol=1e-8), name
+
+
+def test_a_source_renders_live_without_a_pool(tmp_path: Path) -> None:
+    run = tiny_runs.run(tmp_path, "pool=null")
+    assert len(metrics(run)) == 8
+    assert not (tmp_path / "cache" / "pools").exists()
+
+
+def test_ranks_that_do_not_divide_the_batch_are_refused(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from suite.pretrain import pretrain
+
+    three = replace(tiny_runs.machine(), world=3)
+    with pytest.raises(UsageError, match=r"scale\.batch=8 does not divide into 3"):
+        pretrain(tiny_runs.experiment(), tiny_runs.places(tmp_path), three, command="x")
+
+
+# ---------------------------------------------------------------------------------------------------
+# Schedule, decay, metrics
+
+
+def training(**changes: object) -> Training:
+    values: dict[str, object] = {"warmup": 0.1, "schedule": "cosine", "weight_decay": 0.05}
+    values |= {"decay_all": False, "betas": (0.9, 0.95), "clip_norm": 1.0, "precision": "float32"}
+    return Training(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_the_learning_rate_warms_up_and_follows_half_a_cosine() -> None:
+    rates = [learning_rate(step, 100, 2.0, training()) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert rates[10] == pytest.approx(2.0)
+    assert rates[55] == pytest.approx(1.0)
+    assert rates[99] == pytest.approx(1.0 - math.cos(math.pi / 90))
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates[10:]))
+
+
+def test_the_learning_rate_may_stay_constant() -> None:
+    """AudioPG: no warm-up, no decay (spec/sources_and_mae.md 1.6)."""
+    constant = training(warmup=0.0, schedule="constant")
+    assert {learning_rate(step, 100, 1e-4, constant) for step in range(100)} == {1e-4}
+
+
+def test_decay_spares_vectors_and_tokens() -> None:
+    objective = tiny_runs.experiment().build_objective()
+    decayed, free = parameter_groups(objective, training())
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.05, 0.0)
+    names = {id(parameter): name for name, parameter in objective.named_parameters()}
+    spared = {names[id(parameter)] for parameter in free["params"]}
+    assert {"encoder.class_token", "mask_token", "encoder.norm.weight", "prediction.bias"} <= spared
+    assert all(parameter.ndim == 2 for parameter in decayed["params"])
+    assert len(decayed["params"]) + len(free["params"]) == len(names)
+
+
+def test_decay_may_cover_everything() -> None:
+    """AudioPG decays biases, norms and tokens too."""
+    objective = tiny_runs.experiment().build_objective()
+    (group,) = parameter_groups(objective, training(decay_all=True))
+    assert len(group["params"]) == len(list(objective.parameters()))
+
+
+def test_metrics_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"ste')
+    forget_after(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+    forget_after(tmp_path / "none.jsonl", 2)
+
+
+def test_sources_of_every_kind_can_be_pretrained_on(tmp_path: Path) -> None:
+    for name in generators.names():
+        if name != "recordings":
+            tiny_runs.run(tmp_path, f"source={name}", "scale.samples_seen=8", "pool=2")
