@@ -6,7 +6,7 @@ from pathlib import Path
 
 import generators
 import tasks
-from generators.drawer import Drawer
+from generators.drawer import Drawer, UsageError, neighbours
 
 _SUITE = Path(__file__).parent
 
@@ -26,9 +26,15 @@ DRAWERS: dict[str, Drawer] = {
 
 
 def probe_id(name: str) -> str:
-    """``linear`` as its newest version, ``linear@1``; a full id stays as it is."""
+    """``linear`` as its newest version, ``linear@1``; a full id stays as it is.
+
+    Raises :class:`UsageError` with the nearest names where there is no such probe.
+    """
     versions = [known for known in probes.names() if known.partition("@")[0] == name]
-    return max(versions, key=lambda known: int(known.partition("@")[2]), default=name)
+    newest = max(versions, key=lambda known: int(known.partition("@")[2]), default=name)
+    if newest not in probes.names():
+        raise UsageError(f"unknown probe {name!r}.{neighbours(name, probes.names())}")
+    return newest
 
 
 def presets(group: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shlex
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +185,11 @@ def configure(overrides: list[str]) -> DictConfig:
             config = compose("config", overrides=overrides)
             registry.check_running(plain_config(config))
         except (HydraException, OmegaConfBaseException) as error:
-            raise UsageError(f"cannot understand {' '.join(overrides)!r}: {error}") from error
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"cannot understand {shlex.join(overrides)}: {reason}. A list item with a space or = "
+                "needs quotes of its own: \"comparison.sources=['noise source.colour=pink']\"."
+            ) from error
     return config
 
 
@@ -216,10 +221,9 @@ def experiment_of(config: DictConfig) -> Experiment:
     )
     if not conforms(experiment.seed, int):
         raise UsageError(f"seed={experiment.seed!r} is not a whole number.")
-    if not conforms(experiment.pool, int | None) or (
-        experiment.pool is not None and experiment.pool < 1
-    ):
-        raise UsageError(f"pool={experiment.pool!r}: expected a positive number of samples, or null.")
+    pool = experiment.pool
+    if not conforms(pool, int | None) or (pool is not None and pool < 1):
+        raise UsageError(f"pool={pool!r}: expected a positive number of samples, or null.")
     check_scale(experiment.scale)
     check_training(experiment.training)
     return experiment

@@ -19,7 +19,11 @@ VERBS = {
 
 EXAMPLES = {
     "list": ["sourcebench list", "sourcebench list sources", "sourcebench list runs"],
-    "doctor": ["sourcebench doctor", "sourcebench doctor paths.data=/data/audio"],
+    "doctor": [
+        "sourcebench doctor",
+        "sourcebench doctor paths.data=/data/audio",
+        "SOURCEBENCH_DATA=/data/audio sourcebench doctor",
+    ],
     "preview": [
         "sourcebench preview source=audiopg",
         "sourcebench preview source=dead_leaves source.shape=mixed count=12",
