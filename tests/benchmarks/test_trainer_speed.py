@@ -1,0 +1,109 @@
+"""How fast the trainer learns, embeds and hears.
+
+make bench, or: .venv/bin/python -m pytest tests/benchmarks/test_trainer_speed.py --benchmark-enable
+The references' rates are those of spec/sources_and_mae.md 8.1, on one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import generators
+from suite.embed import EMBED_BATCH, clip_embeddings
+from suite.experiment import Experiment, configure, experiment_of
+from suite.frontend import FrontEnd
+from suite.machine import open_machine
+from suite.stream import generator_of
+
+CLIP_SAMPLES = 163_840  # 10.24 s
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Rates per core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def nano() -> Experiment:
+    return experiment_of(configure(["scale=nano"]))
+
+
+def note(benchmark: BenchmarkFixture, items: int, bar: float, reference: float | None = None) -> None:
+    """The rate, the bar, and the ratios to both."""
+    if benchmark.stats is None:  # benchmarks are disabled
+        return
+    rate = items / benchmark.stats.stats.median
+    benchmark.extra_info.update(per_second=rate, bar=bar, of_bar=rate / bar)
+    if reference is not None:
+        benchmark.extra_info.update(reference=reference, of_reference=rate / reference)
+
+
+@pytest.mark.benchmark(group="trainer")
+def test_nano_learns(benchmark: BenchmarkFixture) -> None:
+    """One MAE step at 80 x 208, forward, backward and AdamW, on all cores."""
+    experiment = nano()
+    torch.manual_seed(0)
+    objective = experiment.build_objective()
+    images = torch.randn(experiment.scale.batch, 80, 208)
+    mask = experiment.build_masking().sample(len(images), (13, 5), generator_of("benchmark"))
+    optimiser = torch.optim.AdamW(objective.parameters(), fused=True)
+
+    def step() -> float:
+        loss = objective.losses(images, mask)["loss"]
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        return loss.item()
+
+    loss = benchmark.pedantic(step, rounds=10, warmup_rounds=2)
+    assert 0.0 < loss < 10.0
+    note(benchmark, len(images), bar=450)
+
+
+@pytest.mark.benchmark(group="trainer")
+def test_nano_embeds_five_seconds(benchmark: BenchmarkFixture) -> None:
+    """Decoded clips of ESC-50's length to embeddings, front-end included, on all cores."""
+    torch.manual_seed(0)
+    encoder = nano().build_objective().encoder.eval().requires_grad_(False)
+    waveforms = torch.rand(EMBED_BATCH, 80_000) * 2 - 1
+    frontend, machine = FrontEnd(statistics="fixed", mean=-5.0, std=4.0), open_machine("cpu")
+
+    def embed() -> torch.Tensor:
+        return clip_embeddings(encoder, frontend, frontend.log_mel(waveforms), machine)
+
+    embeddings = benchmark.pedantic(embed, rounds=5, warmup_rounds=1)
+    assert embeddings.isfinite().all()
+    note(benchmark, EMBED_BATCH, bar=250)
+
+
+@pytest.mark.benchmark(group="front-end")
+@pytest.mark.usefixtures("one_thread")
+def test_kaldi_filter_banks(benchmark: BenchmarkFixture) -> None:
+    """Clips of 10.24 s to 128 x 1022 images on one core."""
+    frontend = FrontEnd(family="kaldi", bands=128, frames=1024)
+    waveforms = torch.rand(16, CLIP_SAMPLES) * 2 - 1
+    images = benchmark.pedantic(frontend.log_mel, (waveforms,), rounds=5, warmup_rounds=1)
+    assert images.shape == (16, 128, 1022)
+    note(benchmark, 16, bar=140)
+
+
+@pytest.mark.benchmark(group="front-end")
+@pytest.mark.usefixtures("one_thread")
+def test_audiopg_with_filter_banks(benchmark: BenchmarkFixture) -> None:
+    """The reference makes 80 clips/s on one core."""
+    frontend = FrontEnd(family="kaldi", bands=128, frames=1024)
+    source = generators.create("audiopg")
+
+    def hear() -> torch.Tensor:
+        return frontend.log_mel(source.batch(torch.arange(16)))
+
+    images = benchmark.pedantic(hear, rounds=5, warmup_rounds=1)
+    assert images.shape == (16, 128, 1022)
+    note(benchmark, 16, bar=140, reference=80)
