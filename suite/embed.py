@@ -23,7 +23,7 @@ from suite.rows import write_atomically
 from tasks.audio import content_hash, resample
 from tasks.base import Task
 
-POOLING = "mean-std@1"  # what a clip embedding is; its name is part of every cached embedding
+POOLING = "mean-std-change@1"  # what a clip embedding is; its name is part of every cached embedding
 EMBED_BATCH = 64  # chunks encoded at once
 
 
@@ -148,8 +148,8 @@ def clip_embeddings(
     """Clip embeddings ``(B, E)`` of raw log-mels ``(B, F, T)`` of one length.
 
     A clip is cut into chunks of ``frontend.frames``; the last one is padded to whole patches. Each time
-    step is a vector with its band steps side by side (spec 2.4); the clip is the mean and the standard
-    deviation of these over time.
+    step is a vector with its band steps side by side (spec 2.4); the clip is the mean of these over
+    time, their standard deviation, and the standard deviation of their changes (LOG.md, 2026-11-20).
     """
     if encoder is None:
         return mel_statistics(raw)
@@ -160,12 +160,18 @@ def clip_embeddings(
         frames = torch.cat(
             [encoder.frames(chunk).float() for chunk in images.split(frontend.frames, dim=2)], dim=1
         )  # (B, T', E)
-    return torch.cat([frames.mean(dim=1), frames.std(dim=1, correction=0)], dim=1)
+    spreads = (frames, changes(frames, dim=1))
+    return torch.cat([frames.mean(dim=1), *(part.std(dim=1, correction=0) for part in spreads)], dim=1)
 
 
 def mel_statistics(raw: Tensor) -> Tensor:
     """The control without a network, ``(B, 4 F)``: per band mean, std, std of differences, maximum."""
-    changes = raw.diff(dim=2) if raw.shape[2] > 1 else torch.zeros_like(raw)
+    moves = changes(raw, dim=2)
     return torch.cat(
-        [raw.mean(2), raw.std(2, correction=0), changes.std(2, correction=0), raw.amax(2)], dim=1
+        [raw.mean(2), raw.std(2, correction=0), moves.std(2, correction=0), raw.amax(2)], dim=1
     )
+
+
+def changes(steps: Tensor, *, dim: int) -> Tensor:
+    """Differences of neighbouring steps along ``dim``; zero where there is a single step."""
+    return steps.diff(dim=dim) if steps.shape[dim] > 1 else torch.zeros_like(steps)
