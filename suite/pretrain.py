@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
@@ -83,7 +83,8 @@ def pretrain(
         checkpoint.write_experiment(run, full(experiment), command)
         checkpoint.write_json(run / checkpoint.ENVIRONMENT, asdict(provenance()))
     if experiment.control == "mel_statistics":
-        checkpoint.finish(run, Cost(device=machine.describe()))
+        if machine.writes:
+            checkpoint.finish(run, Cost(device=machine.describe()))
         return run
 
     # ----------------------------------------------------------------------------------------------
@@ -92,9 +93,10 @@ def pretrain(
     objective = experiment.build_objective().to(machine.device)
     encoder_parameters = sum(parameter.numel() for parameter in objective.encoder.parameters())
     if experiment.control == "untrained":
-        checkpoint.save_weights(run / checkpoint.WEIGHTS, objective.state_dict())
-        checkpoint.write_json(run / checkpoint.FRONTEND, experiment.frontend.plain())
-        checkpoint.finish(run, Cost(parameters=encoder_parameters, device=machine.describe()))
+        if machine.writes:
+            checkpoint.save_weights(run / checkpoint.WEIGHTS, objective.state_dict())
+            checkpoint.write_json(run / checkpoint.FRONTEND, experiment.frontend.plain())
+            checkpoint.finish(run, Cost(parameters=encoder_parameters, device=machine.describe()))
         return run
     stream = open_stream(experiment, places, machine)
     masking = experiment.build_masking()
@@ -149,7 +151,7 @@ def pretrain(
             )
 
     step = first
-    with interruption() as interrupted, instead_of_running_out(experiment, machine):
+    with interruption(machine) as interrupted, instead_of_running_out(experiment, machine):
         for step in range(first, scale.steps):
             asked = time.perf_counter()
             images = next(batches)
@@ -189,10 +191,11 @@ def pretrain(
                 if done in kept_at:
                     folder = run / checkpoint.CURVE / str(done * scale.batch)
                     checkpoint.save_weights(folder / "weights.safetensors", objective.state_dict())
-            if interrupted() or time.perf_counter() - saved_at > checkpoint_seconds:
+            stop = interrupted()
+            if stop or time.perf_counter() - saved_at > checkpoint_seconds:
                 save(done)
                 saved_at = time.perf_counter()
-            if interrupted():
+            if stop:
                 progress.close()
                 raise KeyboardInterrupt(f"saved at step {done}; type the same command to go on")
 
@@ -217,8 +220,11 @@ def pretrain(
 
 
 @contextmanager
-def interruption() -> Iterator[Callable[[], bool]]:
-    """Hold back Ctrl-C until the step is whole: the saved state is always that of a finished step."""
+def interruption(machine: Machine) -> Iterator[Callable[[], bool]]:
+    """Hold back Ctrl-C until the step is whole: the saved state is always that of a finished step.
+
+    The ranks agree: all stop after the same step, or the one that went on would wait for the others.
+    """
     asked = [False]
 
     def remember(_signal: int, _frame: object) -> None:
@@ -227,9 +233,17 @@ def interruption() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False  # signals only ever reach the main thread
         return
+
+    def by_any_rank() -> bool:
+        if machine.world == 1:
+            return asked[0]
+        flag = torch.tensor([float(asked[0])], device=machine.device)
+        distributed.all_reduce(flag)
+        return flag.item() > 0
+
     previous = signal.signal(signal.SIGINT, remember)
     try:
-        yield lambda: asked[0]
+        yield by_any_rank
     finally:
         signal.signal(signal.SIGINT, previous)
 

@@ -143,6 +143,30 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
         assert torch.allclose(values, shared[name], atol=1e-5), name
 
 
+def test_ranks_stop_together_when_one_is_interrupted(tmp_path: Path) -> None:
+    """SIGINT reaches the last rank alone; rank 0 saves the step both have finished."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    port = str(20_000 + (os.getpid() + 7_919) % 20_000)
+    words = [*tiny_runs.words(tmp_path), *LONG, f"scale.samples_seen={8 * 20_000}"]
+    process = subprocess.Popen(
+        [*torchrun, "--master-port", port, "-m", "suite", "pretrain", *words],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_step(process, tmp_path, 10)
+    ranks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    last = int(ranks.read_text().split()[-1])
+    os.kill(last, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    run = only_run(tmp_path)
+    state = checkpoint.load_state(run)
+    assert state is not None
+    assert said.count(f"saved at step {state['step']};") == 2, said
+    assert state["step"] == len(metrics(run)) >= 10
+
+
 def test_re_typing_a_finished_run_does_nothing_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
