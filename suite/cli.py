@@ -108,8 +108,8 @@ def data_folder() -> Path:
 
 def doctor(words: list[str]) -> int:
     """``doctor``: exit code 1 where something must be cured."""
+    from suite.configuration import configure
     from suite.doctor import checks
-    from suite.experiment import configure
 
     config = configure(words)
     paths = places(config)
@@ -124,7 +124,7 @@ def doctor(words: list[str]) -> int:
 
 def preview(words: list[str]) -> int:
     """``preview source=...``: a contact sheet, WAVs and the drawn factors."""
-    from suite.experiment import configure, experiment_of
+    from suite.configuration import configure, experiment_of
     from suite.preview import preview as draw
 
     config = configure(words)
@@ -147,7 +147,7 @@ def preview(words: list[str]) -> int:
 
 def pretrain(words: list[str]) -> int:
     """``pretrain source=... scale=...``: one experiment to one run folder."""
-    from suite.experiment import configure, experiment_of
+    from suite.configuration import configure, experiment_of
     from suite.machine import open_machine
     from suite.pretrain import pretrain as train
 
@@ -173,10 +173,10 @@ def pretrain(words: list[str]) -> int:
 def evaluate(words: list[str]) -> int:
     """``evaluate run=... tasks=[...] probes=[...]``: rows and predictions beside the run."""
     import tasks
+    from suite.configuration import configure
     from suite.drawers import probe_id
     from suite.evaluate import evaluate as score
     from suite.evaluate import summary
-    from suite.experiment import configure
     from suite.machine import open_machine
 
     config = configure(words)
@@ -199,7 +199,7 @@ def compare(words: list[str]) -> int:
     from suite import comparison
     from suite.compare import check_names, price
     from suite.compare import compare as run_grid
-    from suite.experiment import configure
+    from suite.configuration import configure
 
     config = configure(words)
     grid = comparison.read(config)
@@ -239,14 +239,14 @@ def render(results: Path) -> int:
 
 def report(words: list[str]) -> int:
     """``report``: rows to tables, plots and the leaderboard."""
-    from suite.experiment import configure
+    from suite.configuration import configure
 
     return render(Path(configure(words).paths.results))
 
 
 def verify(words: list[str]) -> int:
     """``verify``: recompute every published number from its predictions."""
-    from suite.experiment import configure
+    from suite.configuration import configure
     from suite.verify import verify as recompute
 
     found = recompute(Path(configure(words).paths.results))

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def is_finished(experiment: Experiment, settings: Settings) -> bool:
 
 def measure_speed(experiment: Experiment, settings: Settings, steps: int = 4) -> float:
     """Samples per second of one worker over a few training steps on random images."""
-    machine = open_machine(settings.device, experiment.training.precision, settings.threads)
+    machine = open_machine(settings.device, experiment.training.precision, share_of_threads(settings))
     objective = experiment.build_objective().to(machine.device)
     frontend, batch = experiment.frontend, experiment.scale.batch
     images = torch.randn(batch, frontend.bands, frontend.frames, device=machine.device)
@@ -158,7 +159,11 @@ def run_all(cells: list[Cell], settings: Settings) -> Iterator[tuple[Cell, Failu
         }
         try:
             for finished in as_completed(waiting):
-                yield waiting[finished], finished.result()
+                try:
+                    failure = finished.result()
+                except BrokenProcessPool as error:  # killed from outside, as when memory runs out
+                    failure = failed(waiting[finished], error)
+                yield waiting[finished], failure
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -166,11 +171,10 @@ def run_all(cells: list[Cell], settings: Settings) -> Iterator[tuple[Cell, Failu
 
 def attempt(cell: Cell, settings: Settings) -> Failure | None:
     """Pre-train and evaluate one cell; its error is returned, not raised."""
-    threads = settings.threads
-    if threads is None and settings.workers > 1:
-        threads = max(1, (os.cpu_count() or 1) // settings.workers)
     try:
-        machine = open_machine(settings.device, cell.experiment.training.precision, threads)
+        machine = open_machine(
+            settings.device, cell.experiment.training.precision, share_of_threads(settings)
+        )
         run = pretrain(
             cell.experiment,
             settings.places,
@@ -183,9 +187,21 @@ def attempt(cell: Cell, settings: Settings) -> Failure | None:
         asked = [tasks.create(name, data=settings.places.data) for name in settings.task_names]
         evaluate(run, asked, list(settings.probe_names), machine, settings.places.cache)
     except Exception as error:  # reported at the end, with exit code 1: the next cell must run
-        reason = f"{type(error).__name__}: {error}"
-        return Failure(run_id=cell.experiment.run_id, command=cell.command, reason=reason)
+        return failed(cell, error)
     return None
+
+
+def failed(cell: Cell, error: BaseException) -> Failure:
+    """What is reported of a cell that raised ``error``."""
+    reason = f"{type(error).__name__}: {error}"
+    return Failure(run_id=cell.experiment.run_id, command=cell.command, reason=reason)
+
+
+def share_of_threads(settings: Settings) -> int | None:
+    """Threads of one worker: as asked, else its part of the cores; None leaves one worker to torch."""
+    if settings.threads is not None or settings.workers == 1:
+        return settings.threads
+    return max(1, (os.cpu_count() or 1) // settings.workers)
 
 
 def publish(run: Path, results: Path) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from generators.drawer import UsageError, neighbours
 from suite import drawers
 from suite.compare import Cell, Settings
-from suite.experiment import CONTROLS, configure, experiment_of, plain_config, typed
+from suite.configuration import configure, experiment_of, plain_config
+from suite.experiment import CONTROLS, typed
 from suite.pretrain import Places
 
 if TYPE_CHECKING:

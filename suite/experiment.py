@@ -5,21 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shlex
 import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hydra import compose, initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 import generators
 from generators.base import Source
-from generators.drawer import UsageError, conforms, neighbours
+from generators.drawer import UsageError, conforms
 from suite import drawers, registry
 from suite.encoder import Encoder
 from suite.frontend import FrontEnd
@@ -27,7 +20,7 @@ from suite.masking.base import Masking
 from suite.objectives.base import DecoderSize, Objective
 
 CONTROLS = ("untrained", "mel_statistics")
-PRESETS = ("scale", "frontend", "comparison")
+
 CLIP_FRAMES = 1024  # frames of one stored picture: as many as AudioPG's clips have (10.24 s)
 
 
@@ -151,115 +144,6 @@ def build(drawer: Any, values: dict[str, Any]) -> Any:
 def tupled(value: Any) -> Any:
     """YAML's lists as tuples, so that equal settings compare and hash equal."""
     return tuple(tupled(item) for item in value) if isinstance(value, (list, tuple)) else value
-
-
-# ---------------------------------------------------------------------------------------------------
-# From what the user typed to an experiment
-
-
-def configure(overrides: list[str]) -> DictConfig:
-    """Compose the configuration of ``key=value`` words; raises :class:`UsageError` with the cure."""
-    registry.register()
-    choices: dict[str, str] = {}
-    for word in overrides:
-        key, separator, value = word.partition("=")
-        if not separator:
-            raise UsageError(
-                f"{word!r} is not of the form key=value. Type for example source=dead_leaves."
-            )
-        if key in registry.GROUPS:
-            registry.GROUPS[key].get(value)
-        if key in PRESETS:
-            known = list(drawers.presets(key))
-            if value not in known:
-                raise UsageError(f"unknown {key} {value!r}.{neighbours(value, known)}")
-        if key in registry.GROUPS or key in PRESETS:
-            choices[key] = word
-    GlobalHydra.instance().clear()
-    with initialize_config_module("suite.conf", version_base="1.3"):
-        chosen = compose("config", overrides=list(choices.values()))
-        for word in overrides:
-            if word not in choices.values():
-                registry.check_key(chosen, word.partition("=")[0])
-        try:
-            config = compose("config", overrides=overrides)
-            registry.check_running(plain_config(config))
-        except (HydraException, OmegaConfBaseException) as error:
-            reason = str(error).splitlines()[0]
-            raise UsageError(
-                f"cannot understand {shlex.join(overrides)}: {reason}. A list item with a space or = "
-                "needs quotes of its own: \"comparison.sources=['noise source.colour=pink']\"."
-            ) from error
-    return config
-
-
-def experiment_of(config: DictConfig) -> Experiment:
-    """The experiment that a configuration describes; every value is checked for its type."""
-    plain = plain_config(config)
-    for group in registry.GROUPS:
-        for key, value in plain[group].items():
-            if value == "???":
-                raise UsageError(
-                    f"{group} {plain[group]['name']!r} needs {group}.{key}=... Type it after the verb."
-                )
-    if plain["control"] is not None and plain["control"] not in CONTROLS:
-        raise UsageError(
-            f"unknown control {plain['control']!r}.{neighbours(plain['control'], list(CONTROLS))}"
-        )
-    scale = dict(plain["scale"])
-    scale["decoder"] = typed(DecoderSize, scale["decoder"], "scale.decoder")
-    experiment = Experiment(
-        control=plain["control"],
-        source=plain["source"],
-        masking=plain["masking"],
-        objective=plain["objective"],
-        scale=typed(Scale, scale, "scale"),
-        frontend=typed(FrontEnd, plain["frontend"], "frontend"),
-        training=typed(Training, plain["training"], "training"),
-        pool=plain["pool"],
-        seed=plain["seed"],
-    )
-    if not conforms(experiment.seed, int):
-        raise UsageError(f"seed={experiment.seed!r} is not a whole number.")
-    pool = experiment.pool
-    if not conforms(pool, int | None) or (pool is not None and pool < 1):
-        raise UsageError(f"pool={pool!r}: expected a positive number of samples, or null.")
-    check_scale(experiment.scale)
-    check_training(experiment.training)
-    return experiment
-
-
-def plain_config(config: DictConfig) -> dict[str, Any]:
-    """The configuration as plain values."""
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
-def check_scale(scale: Scale) -> None:
-    """Refuse sizes no encoder or run can have."""
-    for key in ("width", "depth", "heads", "batch", "samples_seen"):
-        if getattr(scale, key) < 1:
-            raise UsageError(f"scale.{key}={getattr(scale, key)} must be at least 1.")
-    if scale.samples_seen < scale.batch:
-        raise UsageError(
-            f"scale.samples_seen={scale.samples_seen} is less than one batch of {scale.batch}. "
-            "Lower scale.batch or raise scale.samples_seen."
-        )
-    if scale.learning_rate <= 0:
-        raise UsageError(f"scale.learning_rate={scale.learning_rate} must be positive.")
-
-
-def check_training(training: Training) -> None:
-    """Refuse settings no optimiser has a meaning for."""
-    if not 0.0 <= training.warmup < 1.0:
-        raise UsageError(f"training.warmup={training.warmup}: expected a share of the steps, 0 to 1.")
-    if training.weight_decay < 0:
-        raise UsageError(f"training.weight_decay={training.weight_decay} must not be negative.")
-    if training.clip_norm is not None and training.clip_norm <= 0:
-        raise UsageError(
-            f"training.clip_norm={training.clip_norm} must be positive; null clips nothing."
-        )
 
 
 def typed(settings: type[Any], values: dict[str, Any], where: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,22 @@ def node(group: str, name: str) -> dict[str, Any]:
         else:
             values[field.name] = "???"
     return values
+
+
+def normalised(group: str, values: dict[str, Any]) -> dict[str, Any]:
+    """An entry's configuration with whole numbers as floats where its fields are floats.
+
+    ``source.seconds=5`` and ``source.seconds=5.0`` are one experiment.
+    """
+    hints = typing.get_type_hints(GROUPS[group].get(values["name"]))
+
+    def as_float(value: Any, hint: Any) -> Any:
+        if isinstance(value, list):
+            return [as_float(item, hint) for item in value]
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return float(value) if whole and "float" in str(hint) and "int" not in str(hint) else value
+
+    return {key: as_float(value, hints.get(key)) for key, value in values.items()}
 
 
 def register() -> None:

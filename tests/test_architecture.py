@@ -26,6 +26,7 @@ DRAWERS = ("generators", "tasks", "suite.masking", "suite.objectives", "suite.pr
 LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
     (6, True, ("suite.cli", "suite.__main__", "suite.help")),
     (5, True, ("suite.compare", "suite.comparison", "suite.ablate")),
+    (4, True, ("suite.configuration",)),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.analysis", "suite.verify")),
     (3, False, ("suite.experiment", "suite.doctor")),
     (2, False, ("suite.registry",)),
@@ -44,8 +45,8 @@ LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
 
 # Third-party libraries that stay in few rooms, and the rooms.
 ROOMS = {
-    "hydra": ("suite.cli", "suite.experiment", "suite.registry"),
-    "omegaconf": ("suite.cli", "suite.experiment", "suite.registry"),
+    "hydra": ("suite.cli", "suite.configuration", "suite.registry"),
+    "omegaconf": ("suite.cli", "suite.configuration", "suite.registry"),
     "optuna": ("suite.ablate",),
     "matplotlib": ("suite.report.plots", "suite.preview", "suite.analysis"),
     "seaborn": ("suite.report.plots", "suite.preview", "suite.analysis"),

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from generators.drawer import UsageError
+from suite.configuration import configure, experiment_of
 from suite.encoder import Encoder, sine_cosine_2d
-from suite.experiment import configure, experiment_of
 
 SMALL = {"width": 32, "depth": 2, "heads": 4}
 

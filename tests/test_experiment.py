@@ -15,14 +15,8 @@ import yaml
 
 from generators.drawer import UsageError
 from suite import checkpoint, comparison, drawers
-from suite.experiment import (
-    PRESETS,
-    Experiment,
-    configure,
-    experiment_from,
-    experiment_of,
-    full,
-)
+from suite.configuration import PRESETS, configure, experiment_of
+from suite.experiment import Experiment, experiment_from, full
 
 
 def experiment(*words: str) -> Experiment:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import generators
 from generators.drawer import BadData, UsageError
-from suite.experiment import configure, experiment_of
+from suite.configuration import configure, experiment_of
 from suite.frontend import FrontEnd
 
 KALDI = FrontEnd(family="kaldi", bands=128, frames=1024)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from suite.experiment import Experiment, configure, experiment_of
+from suite.configuration import configure, experiment_of
+from suite.experiment import Experiment
 from suite.machine import Machine, open_machine
 from suite.pretrain import Places, pretrain
 

@@ -1,0 +1,1 @@
+"""Every key and preset: config.yaml and its groups; Hydra composes them."""

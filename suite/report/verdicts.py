@@ -47,6 +47,7 @@ def seed_test(first: Line, second: Line) -> float:
 def pair_tests(
     lines: Sequence[Line], replicates: dict[str, np.ndarray]
 ) -> dict[tuple[str, str], tuple[float, float]]:
+    """Holm-corrected p values over seeds and over clips of every pair of lines of a table."""
     pairs = list(combinations(lines, 2))
     over_seeds = significance.holm([seed_test(a, b) for a, b in pairs])
     raw = []
@@ -67,6 +68,7 @@ def judged(
     pairs: dict[tuple[str, str], tuple[float, float]],
     replicates: np.ndarray | None,
 ) -> Line:
+    """``line`` with its interval over clips, its difference to untrained, and whether it is bold."""
     changes: dict[str, Any] = {}
     if replicates is not None:
         changes["over_clips"] = percentile_interval(replicates)

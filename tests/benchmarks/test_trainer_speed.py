@@ -13,8 +13,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import generators
+from suite.configuration import configure, experiment_of
 from suite.embed import EMBED_BATCH, clip_embeddings
-from suite.experiment import Experiment, configure, experiment_of
+from suite.experiment import Experiment
 from suite.frontend import FrontEnd
 from suite.machine import open_machine
 from suite.stream import generator_of
