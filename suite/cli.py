@@ -224,13 +224,15 @@ def render(results: Path) -> int:
 
     from suite.report import read_results, summaries
     from suite.report import render as write
-    from suite.report.tables import terminal
+    from suite.report.tables import READING, terminal
 
     rendered = write(results)
     tables = summaries.summarise(read_results(results), lambda run: results / "predictions" / run)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 100)
     for table in terminal(tables):
         console.print(table)
+    if tables:
+        console.print(f"{READING} Bold is marked * here.", style="dim")
     print(f"tables       {results / 'tables'}")
     print(f"plots        {results / 'plots'}")
     print(f"leaderboard  {rendered.page.resolve().as_uri()}")

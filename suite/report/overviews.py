@@ -45,12 +45,12 @@ class Overview:
 
 
 def overviews(tables: Sequence[Table]) -> list[Overview]:
-    """Overviews across tasks, in a stable order."""
+    """Overviews across tasks, in a stable order; a single task has no across."""
     related: dict[tuple[str, str, str, str, int], list[Table]] = defaultdict(list)
     for table in tables:
         g = table.group
         related[(g.probe, g.scale, g.masking, g.objective, g.budget)].append(table)
-    return [_overview(key, related[key]) for key in sorted(related)]
+    return [_overview(key, related[key]) for key in sorted(related) if len(related[key]) > 1]
 
 
 def _overview(key: tuple[str, str, str, str, int], tables: Sequence[Table]) -> Overview:

@@ -28,10 +28,14 @@ OTHER_MARKERS = ((4, 1, 0), (6, 1, 0), (3, 1, 0), (8, 1, 0), (4, 1, 45), (3, 1, 
 
 
 def colour(source: str) -> str:
-    """The colour of a source as ``#rrggbb``; an unknown name takes its hue from its spelling."""
+    """The colour of a source as ``#rrggbb``; an unknown name takes its hue from its spelling.
+
+    A label such as ``dead_leaves shape=mixed`` has its source's colour and a marker of its own.
+    """
     known = SOURCES | CONTROLS
-    if source in known:
-        return known[source][0]
+    family = source.split(" ")[0]
+    if source in known or family in SOURCES:
+        return known[source if source in known else family][0]
     number = zlib.crc32(source.encode())
     red, green, blue = colorsys.hls_to_rgb(number % 360 / 360, 0.36 + number // 360 % 3 * 0.06, 0.6)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

@@ -106,7 +106,7 @@ def scores_figure(tables: Sequence[Table]) -> Figure:
         ),
         Line2D([], [], color="0.3", linestyle=(0, (1, 2)), linewidth=1, label="chance"),
     ]
-    _legend(figure, handles, columns=min(5, 2 * min(len(tables), 3)))
+    _legend(figure, handles)
     return figure
 
 
@@ -139,9 +139,7 @@ def curves_figure(
         axis.set_ylabel(f"{table.group.metric} (%)")
         axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    _legend(
-        figure, [_handle(shown[label], level=label in levels) for label in sorted(shown)], columns=4
-    )
+    _legend(figure, [_handle(shown[label], level=label in levels) for label in sorted(shown)])
     return figure
 
 
@@ -179,9 +177,7 @@ def cost_figure(tables: Sequence[Table]) -> Figure:
         axis.set_xlabel(f"pre-training ({unit})")
         axis.set_ylabel(f"{metric} (%)")
         axis.set_xlim(0, 1.08 * longest / size)
-    _legend(
-        figure, [_handle(shown[label], level=label in levels) for label in sorted(shown)], columns=4
-    )
+    _legend(figure, [_handle(shown[label], level=label in levels) for label in sorted(shown)])
     return figure
 
 
@@ -277,7 +273,12 @@ def _panels(number: int, height: float, *, sharey: bool) -> tuple[Figure, list[A
     return figure, axes[:number]
 
 
-def _legend(figure: Figure, handles: list[Line2D], *, columns: int) -> None:
+def _legend(figure: Figure, handles: list[Line2D]) -> None:
+    # As many columns as the figure's width holds of the longest label; matplotlib would cut it off.
+    widest = max(len(str(handle.get_label())) for handle in handles) * 4.2 + 42.0  # points
+    columns = max(1, min(len(handles), int(72.0 * figure.get_figwidth() / widest)))
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.16 * rows)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -26,6 +27,7 @@ CSV_HEAD = (
     *("folds_low", "folds_high", "seeds", "folds", "clips", "difference_to_untrained", "p_seeds"),
     *("p_clips", "among_best", "samples_seen", "parameters", "flops", "seconds", "run_ids"),
 )
+IN_A_TERMINAL = (0, 1, 2, 3, 6, 7, 8)  # columns of HEAD that fit 80 characters
 ANCHOR_HEAD = ("reported, not measured here", "score", "protocol", "bias", "citation")
 READING = (
     "Score: mean over pre-training seeds of the mean over folds. Bold: the best, and everything not "
@@ -152,14 +154,20 @@ def files(summary: Sequence[Table], overviews: Sequence[Overview]) -> dict[str, 
 
 
 def terminal(tables: Sequence[Table]) -> list[RichTable]:
-    """Tables for a terminal: score with its two intervals and the difference to untrained."""
+    """Tables that fit 80 columns: score, its two intervals, the difference to untrained with its p."""
     shown = []
+    names = {"95 % over seeds": "95 % seeds", "95 % over clips": "95 % clips"}
     for table in tables:
-        drawn = RichTable(title=title(table), caption=READING, title_justify="left")
-        for position, name in enumerate(HEAD[:9]):
+        drawn = RichTable(
+            title=title(table), title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0)
+        )
+        for position in IN_A_TERMINAL:
+            name = names.get(HEAD[position], HEAD[position])
             drawn.add_column(name, justify="left" if position == 0 else "right", no_wrap=position > 0)
         for line in table.lines:
-            cells = _cells(line)[:9]
-            drawn.add_row(*(Text(cell.text, style="bold" if cell.bold else "") for cell in cells))
+            cells = [_cells(line)[position] for position in IN_A_TERMINAL]
+            starred = [Text(cell.text, style="bold" if cell.bold else "") for cell in cells]
+            starred[1].append(" *" if line.among_best else "  ")
+            drawn.add_row(*starred)
         shown.append(drawn)
     return shown
