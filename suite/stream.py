@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -75,17 +76,19 @@ def open_pool(cache: Path, source: Source, frontend: FrontEnd, size: int, progre
         if not path.exists():
             part = path.with_suffix(".part")
             shape = render(source, frontend, torch.arange(1), torch.device("cpu")).shape
-            images = np.lib.format.open_memmap(
-                part, mode="w+", dtype=np.float16, shape=(size, *shape[1:])
-            )
-            for start in range(0, size, RENDER_BATCH):
-                stop = min(start + RENDER_BATCH, size)
-                rendered = render(source, frontend, torch.arange(start, stop), torch.device("cpu"))
-                images[start:stop] = rendered.half().numpy()
-                if progress is not None:
-                    progress(stop, size)
-            images.flush()
-            del images
+            # Written in order, not through a memory map: a full disk is an error, not a dead process.
+            with part.open("wb") as file:
+                description = {"descr": "<f2", "fortran_order": False, "shape": (size, *shape[1:])}
+                np.lib.format.write_array_header_1_0(file, description)
+                for start in range(0, size, RENDER_BATCH):
+                    stop = min(start + RENDER_BATCH, size)
+                    indices = torch.arange(start, stop)
+                    images = render(source, frontend, indices, torch.device("cpu"))
+                    file.write(images.half().numpy().tobytes())
+                    if progress is not None:
+                        progress(stop, size)
+                file.flush()
+                os.fsync(file.fileno())
             header = {key: str(value) for key, value in source.identity().items()}
             write_atomically(path.with_suffix(".json"), json.dumps(header, indent=1).encode())
             part.replace(path)
