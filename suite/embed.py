@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,11 +114,9 @@ def embed(task: Task, trained: Trained, machine: Machine, cache: Path) -> np.nda
         progress.update(done)
     progress.close()
     assert clips is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, clips)
-    part.replace(path)
+    content = io.BytesIO()
+    np.save(content, clips)
+    write_atomically(path, content.getvalue())
     return clips
 
 

@@ -66,18 +66,21 @@ def evaluate(
         trained: Trained | None = None
         at = cost.samples_seen if samples_seen is None else samples_seen
         for task in tasks:
-            for probe in probes if samples_seen is None else probes[:1]:
-                if (at, task.name, task.version, probe) in done:
-                    already += 1
-                    continue
-                trained = trained or load(run, experiment, machine, samples_seen)
-                predictions, selections = probe_task(task, probe, trained, machine, cache)
+            asked = probes if samples_seen is None else probes[:1]
+            left = [name for name in asked if (at, task.name, task.version, name) not in done]
+            already += len(asked) - len(left)
+            if not left:
+                continue
+            trained = trained or load(run, experiment, machine, samples_seen)
+            features = torch.from_numpy(embed(task, trained, machine, cache))
+            data_hash = decode(task, cache).data_hash
+            for probe in left:
+                predictions, selections = probe_task(task, probe, features)
                 write_predictions(
                     predictions_path(run / PREDICTIONS, task.name, probe, at), predictions
                 )
                 rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
                 made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": POOLING}}
-                data_hash = decode(task, cache).data_hash
                 add_rows(run / ROWS, [Row(**row, **made_by, data_hash=data_hash) for row in rows])
                 measured += 1
     return Evaluated(read_rows(run / ROWS) if (run / ROWS).exists() else [], measured, already)
@@ -115,11 +118,10 @@ def load(run: Path, experiment: Experiment, machine: Machine, samples_seen: int 
 
 
 def probe_task(
-    task: Task, probe_name: str, trained: Trained, machine: Machine, cache: Path
+    task: Task, probe_name: str, features: torch.Tensor
 ) -> tuple[Predictions, dict[str, dict[str, Any]]]:
     """Fit the probe on every fold and answer for its test clips, each test fold once."""
     clips = task.clips()
-    features = torch.from_numpy(embed(task, trained, machine, cache))
     targets = target_tensor(task)
     parts, selections = [], {}
     for fold in task.folds():

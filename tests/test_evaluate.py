@@ -113,7 +113,7 @@ def test_an_embedding_does_not_depend_on_its_batch(frames: int) -> None:
     machine, raw = tiny_runs.machine(), raw_images(frames)
     together = clip_embeddings(encoder(), FRONTEND, raw, machine)
     alone = torch.cat([clip_embeddings(encoder(), FRONTEND, raw[i : i + 1], machine) for i in range(5)])
-    assert together.shape == (5, 2 * 5 * 16)
+    assert together.shape == (5, 3 * 5 * 16)
     assert torch.allclose(together, alone, atol=1e-5)
 
 
@@ -127,12 +127,14 @@ def test_a_clip_is_padded_to_whole_patches_only() -> None:
 
 
 def test_long_clips_are_read_chunk_by_chunk() -> None:
-    """The mean and deviation over the time steps of all chunks, written out."""
+    """Mean, deviation and deviation of changes over the time steps of all chunks, written out."""
     raw, model = raw_images(112), encoder()
     images = FRONTEND.standardise(raw)
     frames = torch.cat([model.frames(images[:, :, i : i + 48]) for i in (0, 48, 96)], dim=1)
     assert frames.shape[1] == 7
-    expected = torch.cat([frames.mean(1), frames.var(1, correction=0).sqrt()], dim=1)
+    changes = frames[:, 1:] - frames[:, :-1]
+    spreads = [part.var(1, correction=0).sqrt() for part in (frames, changes)]
+    expected = torch.cat([frames.mean(1), *spreads], dim=1)
     measured = clip_embeddings(model, FRONTEND, raw, tiny_runs.machine())
     assert torch.allclose(measured, expected, atol=1e-5)
 
@@ -163,7 +165,7 @@ def test_embeddings_are_cached_by_what_made_them(
     machine = tiny_runs.machine()
     first = embed(Tones(), trained(), machine, tmp_path)
     other = embed(Tones(), trained(1), machine, tmp_path)
-    assert first.shape == (48, 160)
+    assert first.shape == (48, 240)
     assert not np.allclose(first, other)
     monkeypatch.setattr(embedding, "clip_embeddings", None)  # computing again would fail
     assert np.array_equal(embed(Tones(), trained(), machine, tmp_path), first)
