@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from suite.drawers import DRAWERS, presets
@@ -42,7 +43,7 @@ EXAMPLES = {
     "compare": [
         "sourcebench compare comparison=quick",
         "sourcebench compare comparison=esc50-nano dry=true",
-        "sourcebench compare comparison=esc50-nano workers=2 comparison.seeds=5",
+        "sourcebench compare comparison=esc50-nano comparison.seeds=5 workers=4",
     ],
     "report": [
         "sourcebench report",
@@ -107,7 +108,7 @@ def preset_lines(group: str) -> str:
 
 def first_sentence(text: str) -> str:
     """Up to the first full stop that ends a sentence."""
-    return text.split(". ")[0].rstrip(".")
+    return re.split(r"\.\s+(?=[A-Z])", text)[0].rstrip(".")
 
 
 def runs(folder: Path) -> list[str]:
