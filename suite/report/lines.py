@@ -64,7 +64,7 @@ class Line:
 
     @cached_property
     def over_seeds(self) -> Interval | None:
-        return significance.t_interval(self.scores.mean(axis=1))
+        return interval_over_seeds(self.scores.mean(axis=1), self.rows[0].metric)
 
     @cached_property
     def over_folds(self) -> Interval | None:
@@ -95,3 +95,11 @@ def file_words(*parts: str) -> str:
     """Parts joined to a name that is safe as a file's; ``-`` is written ``none``."""
     joined = ".".join("none" if part == "-" else part for part in parts)
     return "".join(c if c.isalnum() or c in "._@" else "_" for c in joined)
+
+
+def interval_over_seeds(scores: np.ndarray, metric: str) -> significance.Interval | None:
+    """t interval over one score per seed, cut to 0..1 where the metric cannot leave it."""
+    found = significance.t_interval(scores)
+    if found is None or metric.startswith("dprime"):
+        return found
+    return significance.Interval(max(0.0, found.low), min(1.0, found.high))

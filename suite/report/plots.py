@@ -19,9 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from suite.report.lines import Line, Table, file_words
+from suite.report.lines import Line, Table, file_words, interval_over_seeds
 from suite.report.palette import colour, marker
-from suite.report.significance import t_interval
 from suite.rows import Row
 
 WIDTH = 2.6  # inches of one panel; two of them and the names fill a text width
@@ -222,7 +221,7 @@ def _curve(axis: Axes, line: Line, points: dict[int, np.ndarray], origin: float 
 
 
 def _error_bar(axis: Axes, line: Line, x: float, scores: np.ndarray) -> None:
-    bar = t_interval(scores)
+    bar = interval_over_seeds(scores, line.rows[0].metric)
     if bar is not None:
         shade = colour(line.source)
         axis.plot([x, x], [100 * bar.low, 100 * bar.high], color=shade, linewidth=0.9, alpha=0.7)
