@@ -6,8 +6,10 @@ The references' rates are those of spec/sources_and_mae.md 8.1, on one core.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 
+import nano_steps
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -66,6 +68,18 @@ def test_nano_learns(benchmark: BenchmarkFixture) -> None:
     loss = benchmark.pedantic(step, rounds=10, warmup_rounds=2)
     assert 0.0 < loss < 10.0
     note(benchmark, len(images), bar=450)
+
+
+@pytest.mark.benchmark(group="trainer")
+def test_nano_learns_in_two_workers(benchmark: BenchmarkFixture) -> None:
+    """The same step as ``compare workers=2`` runs it: two processes of one thread, side by side."""
+    steps = 80
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        losses = benchmark.pedantic(
+            pool.map, args=(nano_steps.learn, [steps, steps]), rounds=3, warmup_rounds=1
+        )
+    assert losses[0] == losses[1]
+    note(benchmark, 2 * steps * nano().scale.batch, bar=450)
 
 
 @pytest.mark.benchmark(group="trainer")
