@@ -64,7 +64,7 @@ def _body(summary: Sequence[Table], overviews: Sequence[Overview], rows: Sequenc
         for position, table in enumerate(summary)
         for i, line in enumerate(table.lines)
     }
-    parts += ["<h2>All tasks</h2>"]
+    parts += ["<h2>All tasks</h2>"] if overviews else []
     parts += [_overview(overview, places) for overview in overviews]
     parts.append("<h2>Task by task</h2>")
     parts += [_section(position, table) for position, table in enumerate(summary)]
