@@ -54,7 +54,8 @@ class Entry:
 def scan(folder: Path, package: str) -> dict[str, Entry]:
     """Entries of a drawer by name, read from the files' text; nothing is imported."""
     entries: dict[str, Entry] = {}
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted(folder.rglob("*.py")):
+        module = ".".join([package, *path.relative_to(folder).with_suffix("").parts])
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.ClassDef):
                 continue
@@ -65,7 +66,7 @@ def scan(folder: Path, package: str) -> dict[str, Entry]:
                         raise ValueError(f"two entries of {package} are named {name!r}")
                     doc = (ast.get_docstring(node) or "").split("\n\n")[0]
                     summary = " ".join(doc.split())
-                    entries[name] = Entry(name, f"{package}.{path.stem}", node.name, summary)
+                    entries[name] = Entry(name, module, node.name, summary)
     return entries
 
 

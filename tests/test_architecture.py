@@ -182,7 +182,7 @@ def test_the_reader_sees_lazy_relative_and_aliased_imports() -> None:
     tree = ast.parse("import a.b\nif TYPE_CHECKING:\n    import c\ndef f():\n    from d import e\n")
     found = [(ast.unparse(node), when) for node, when in statements(tree)]
     assert found == [("import a.b", "at once"), ("import c", "types"), ("from d import e", "later")]
-    assert "generators.dsp" in {found.module for found in imports("generators.procedural")}
+    assert "generators.dsp" in {found.module for found in imports("generators.sounds.procedural")}
     assert "suite.rows" in {found.module for found in imports("suite.report")}
 
 

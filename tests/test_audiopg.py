@@ -12,7 +12,7 @@ import torch
 import generators
 from generators.base import white_noise
 from generators.drawer import UsageError
-from generators.filters import filter_biquad, lowpass_biquad
+from generators.sounds.filters import filter_biquad, lowpass_biquad
 
 CPU = torch.device("cpu")
 

@@ -52,7 +52,7 @@ def test_there_is_one_example_for_each_drawer() -> None:
 
 
 def test_the_example_source_obeys_the_law_of_sources(load) -> None:  # type: ignore[no-untyped-def]
-    source = load("generators.chirps", "Chirps").Chirps(seconds=0.5)
+    source = load("generators.sounds.chirps", "Chirps").Chirps(seconds=0.5)
     batch = source.batch([0, 1, 2])
     assert batch.shape == (3, 8000)
     assert batch.dtype == torch.float32

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import generators
-from generators.dead_leaves import first_leaf
 from generators.drawer import UsageError
-from generators.leaf_shapes import SHAPES
+from generators.pictures.dead_leaves import first_leaf
+from generators.pictures.leaf_shapes import SHAPES
 
 MODES = ["square", "oriented", "mixed"]
 

@@ -220,7 +220,7 @@ def test_a_second_start_decodes_nothing(sounds: Path, monkeypatch: pytest.Monkey
     def refuse(*_: Any) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("generators.sound_cache.read_mono", refuse)
+    monkeypatch.setattr("generators.real.sound_cache.read_mono", refuse)
     assert torch.equal(create(sounds).batch(range(3)), first)
 
 
@@ -255,7 +255,7 @@ def test_two_processes_build_one_cache(sounds: Path, tmp_path: Path) -> None:
 
 
 SLOW_WORKER = """
-import time, generators.sound_cache as sound_cache
+import time, generators.real.sound_cache as sound_cache
 read = sound_cache.read_mono
 def slow(path):
     if path.name != "a.wav":

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Draws, Source
-from .drawer import BadData, DataMissing, UsageError
+from ..base import Draws, Source
+from ..drawer import BadData, DataMissing, UsageError
 from .sound_cache import CACHE_VERSION, Decoded, decode_once
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .dsp import ROW, ramp
+from ..dsp import ROW, ramp
 
 
 @dataclass(frozen=True)

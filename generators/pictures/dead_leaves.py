@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .base import Draws, Source
-from .drawer import UsageError
-from .dsp import in_chunks
+from ..base import Draws, Source
+from ..drawer import UsageError
+from ..dsp import in_chunks
 from .leaf_shapes import ORIENTED, SHAPES, SQUARE, pick, spans
 
 WORD = 62  # leaves per 64-bit word of a pixel's coverage; bits 62 and 63 stay free

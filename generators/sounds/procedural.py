@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import dsp, filters
-from .base import Draws, Source, white_noise
-from .drawer import UsageError
+from .. import dsp
+from ..base import Draws, Source, white_noise
+from ..drawer import UsageError
+from . import filters
 from .dynamics import Events, add_bursts, place_events
 
 MODES = ("harmonic", "fm", "pulse")
-TONE_FACTORS = (
-    *("f0_hz", "partials", "partial_slope", "partial_gain", "partial_phase", "partial_detune"),
-    *("fm_index", "fm_ratio"),
-)
+PARTIAL_FACTORS = ("partials", "partial_slope", "partial_gain", "partial_phase", "partial_detune")
+TONE_FACTORS = ("f0_hz", *PARTIAL_FACTORS, "fm_index", "fm_ratio")
 
 
 @dataclass(kw_only=True)

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .base import Draws, Source, white_noise
-from .drawer import UsageError
-from .dsp import in_chunks, peak_normalise, shape_spectrum
+from ..base import Draws, Source, white_noise
+from ..drawer import UsageError
+from ..dsp import in_chunks, peak_normalise, shape_spectrum
 
 POWER_SLOPES = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls as 1/f^slope
 

@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 from filelock import FileLock
 
-from .audio import content_hash, read_mono, resample
-from .drawer import BadData, DataMissing
+from ..audio import content_hash, read_mono, resample
+from ..drawer import BadData, DataMissing
 
 CACHE_VERSION = 1  # raise when the same files decode to something else
 

@@ -1,0 +1,1 @@
+"""Synthetic pictures: sources whose samples are seen as log-mel images without ever being heard."""

@@ -1,0 +1,1 @@
+"""Real recordings as sources: lists of files, and the cache of their decoded sound."""
