@@ -13,9 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from generators.drawer import UsageError, conforms, neighbours
 from suite import drawers, registry
-from suite.experiment import CONTROLS, Experiment, Scale, Training, typed
+from suite.experiment import CONTROLS, Experiment, Scale, typed
 from suite.frontend import FrontEnd
 from suite.objectives.base import DecoderSize
+from suite.optimiser import Training
 
 PRESETS = ("scale", "frontend", "comparison")
 

@@ -25,7 +25,7 @@ from tasks.audio import content_hash, resample
 from tasks.base import Task
 
 POOLING = "mean-std-change@1"  # what a clip embedding is; its name is part of every cached embedding
-EMBED_BATCH = 64  # chunks encoded at once
+EMBED_BATCH = 16  # chunks encoded at once
 
 
 @dataclass(frozen=True)

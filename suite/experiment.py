@@ -8,7 +8,7 @@ import json
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import generators
 from generators.base import Source
@@ -18,6 +18,7 @@ from suite.encoder import Encoder
 from suite.frontend import FrontEnd
 from suite.masking.base import Masking
 from suite.objectives.base import DecoderSize, Objective
+from suite.optimiser import Training
 
 CONTROLS = ("untrained", "mel_statistics")
 
@@ -41,19 +42,6 @@ class Scale:
     @property
     def steps(self) -> int:
         return max(1, self.samples_seen // self.batch)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How the optimiser moves (config.yaml says what each key means)."""
-
-    warmup: float
-    schedule: Literal["cosine", "constant"]
-    weight_decay: float
-    decay_all: bool
-    betas: tuple[float, float]
-    clip_norm: float | None
-    precision: Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)

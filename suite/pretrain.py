@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 import threading
 import time
@@ -11,10 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
@@ -22,10 +20,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from generators.drawer import UsageError
 from suite import checkpoint
 from suite.checkpoint import Cost
-from suite.experiment import Experiment, Training, full
+from suite.experiment import Experiment, full
 from suite.machine import Machine, peak_memory, provenance
 from suite.masking.base import Masking
 from suite.objectives.base import Objective
+from suite.optimiser import Optimiser, learning_rate
 from suite.progress import Progress
 from suite.stream import Stream, generator_of, measure_source, open_pool, seed_of
 
@@ -37,27 +36,6 @@ class Places:
     data: Path
     runs: Path
     cache: Path
-
-
-def learning_rate(step: int, steps: int, peak: float, training: Training) -> float:
-    """Linear warm-up from 0, then half a cosine to 0 (MAE), or constant (AudioPG)."""
-    warmup = int(training.warmup * steps)
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    if training.schedule == "constant":
-        return peak
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def parameter_groups(objective: nn.Module, training: Training) -> list[dict[str, Any]]:
-    """Weight decay on matrices only, as MAE; on everything with ``decay_all`` (AudioPG)."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for name, parameter in objective.named_parameters():
-        is_matrix = parameter.ndim >= 2 and not name.endswith("_token")
-        (decayed if is_matrix or training.decay_all else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": training.weight_decay}]
-    return groups + ([{"params": free, "weight_decay": 0.0}] if free else [])
 
 
 def pretrain(
@@ -103,27 +81,25 @@ def pretrain(
     scale, training = experiment.scale, experiment.training
     if scale.batch % machine.world:
         raise UsageError(f"scale.batch={scale.batch} does not divide into {machine.world} ranks.")
-    optimiser = torch.optim.AdamW(
-        parameter_groups(objective, training), betas=training.betas, fused=True
-    )
+    flops = count_flops(objective, stream, masking, machine)
+    optimiser = Optimiser(objective, training)
     model = DistributedDataParallel(objective) if machine.world > 1 else objective
     kept_at = {max(1, round(share * scale.steps)) for share in curve if 0.0 < share < 1.0}
 
     # ----------------------------------------------------------------------------------------------
     # Resume.
-    first, seconds_before, flops = 0, 0.0, 0.0
+    first, seconds_before = 0, 0.0
     state = checkpoint.load_state(run)
     if state is not None:
         objective.load_state_dict(state["objective"])
         optimiser.load_state_dict(state["optimiser"])
-        first, seconds_before, flops = state["step"], state["seconds"], state["flops"]
+        first, seconds_before = state["step"], state["seconds"]
     if machine.writes:
         # Pictures are standardised by their own statistics, but sounds by the fixed ones all the same.
         fixed = experiment.frontend.statistics == "fixed"
         evaluated = experiment.frontend if fixed else stream.frontend
         checkpoint.write_json(run / checkpoint.FRONTEND, evaluated.plain())
         forget_after(run / checkpoint.METRICS, first)
-    flops = flops or count_flops(objective, stream, masking, machine)
 
     # ----------------------------------------------------------------------------------------------
     # The loop.
@@ -146,7 +122,6 @@ def pretrain(
                     "optimiser": optimiser.state_dict(),
                     "step": step,
                     "seconds": seconds(),
-                    "flops": flops,
                 },
             )
 
@@ -164,19 +139,14 @@ def pretrain(
             mask = drawn.rows(rows.start, rows.stop, machine.device)
 
             rate = learning_rate(step, scale.steps, scale.learning_rate, training)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
             with machine.autocast():
                 losses: dict[str, Tensor] = model(images, mask)
             loss = losses["loss"].item()
             checkpoint.check_finite("loss", loss, step, run)
             losses["loss"].backward()
-            norm = nn.utils.clip_grad_norm_(
-                objective.parameters(), training.clip_norm or math.inf, foreach=True
-            )
+            norm = optimiser.clip()
             checkpoint.check_finite("gradient norm", norm.item(), step, run)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            optimiser.step(rate)
             objective.after_step((step + 1) / scale.steps)
 
             done = step + 1

@@ -5,22 +5,24 @@ from __future__ import annotations
 import torch
 
 from suite.configuration import configure, experiment_of
+from suite.machine import open_machine
+from suite.optimiser import Optimiser
 from suite.stream import generator_of
 
 
 def learn(steps: int) -> float:
     """Take ``steps`` MAE steps on one thread from fresh weights; returns the last loss."""
-    torch.set_num_threads(1)
+    open_machine("cpu", threads=1)
     torch.manual_seed(0)
     experiment = experiment_of(configure([]))
     objective = experiment.build_objective()
     images = torch.randn(experiment.scale.batch, 80, 208)
     mask = experiment.build_masking().sample(len(images), (13, 5), generator_of("benchmark"))
-    optimiser = torch.optim.AdamW(objective.parameters(), fused=True)
+    optimiser = Optimiser(objective, experiment.training)
     loss = torch.zeros(())
     for _ in range(steps):
         loss = objective.losses(images, mask)["loss"]
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.clip()
+        optimiser.step(1e-3)
     return loss.item()

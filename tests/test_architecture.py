@@ -30,7 +30,18 @@ LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.analysis", "suite.verify")),
     (3, False, ("suite.experiment", "suite.doctor")),
     (2, False, ("suite.registry",)),
-    (1, False, ("suite.objectives", "suite.probes", "suite.stream", "suite.embed", "suite.report")),
+    (
+        1,
+        False,
+        (
+            "suite.objectives",
+            "suite.probes",
+            "suite.stream",
+            "suite.embed",
+            "suite.report",
+            "suite.optimiser",
+        ),
+    ),
     (
         0,
         True,

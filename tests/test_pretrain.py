@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import os
@@ -25,9 +24,8 @@ from torch import Tensor
 import generators
 from generators.drawer import BadData, UsageError
 from suite import checkpoint, cli
-from suite.experiment import Training
 from suite.frontend import FrontEnd
-from suite.pretrain import forget_after, learning_rate, parameter_groups
+from suite.pretrain import forget_after
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 240
@@ -140,7 +138,11 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     alone, shared = weights(one), weights(two)
     assert alone.keys() == shared.keys()
     for name, values in alone.items():
-        assert torch.allclose(values, shared[name], atol=1e-5), name
+        difference = (values - shared[name]).abs()
+        if name.endswith("qkv.bias"):
+            # A key's bias cancels in the softmax: its gradient is rounding, which AdamW scales up.
+            difference = difference.unflatten(0, (3, -1))[[0, 2]]
+        assert difference.max() < 1e-5, name
 
 
 def test_ranks_stop_together_when_one_is_interrupted(tmp_path: Path) -> None:
@@ -277,46 +279,7 @@ def test_ranks_that_do_not_divide_the_batch_are_refused(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------
-# Schedule, decay, metrics
-
-
-def training(**changes: object) -> Training:
-    values: dict[str, object] = {"warmup": 0.1, "schedule": "cosine", "weight_decay": 0.05}
-    values |= {"decay_all": False, "betas": (0.9, 0.95), "clip_norm": 1.0, "precision": "float32"}
-    return Training(**{**values, **changes})  # type: ignore[arg-type]
-
-
-def test_the_learning_rate_warms_up_and_follows_half_a_cosine() -> None:
-    rates = [learning_rate(step, 100, 2.0, training()) for step in range(100)]
-    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
-    assert rates[10] == pytest.approx(2.0)
-    assert rates[55] == pytest.approx(1.0)
-    assert rates[99] == pytest.approx(1.0 - math.cos(math.pi / 90))
-    assert all(later < earlier for earlier, later in itertools.pairwise(rates[10:]))
-
-
-def test_the_learning_rate_may_stay_constant() -> None:
-    """AudioPG: no warm-up, no decay (spec/sources_and_mae.md 1.6)."""
-    constant = training(warmup=0.0, schedule="constant")
-    assert {learning_rate(step, 100, 1e-4, constant) for step in range(100)} == {1e-4}
-
-
-def test_decay_spares_vectors_and_tokens() -> None:
-    objective = tiny_runs.experiment().build_objective()
-    decayed, free = parameter_groups(objective, training())
-    assert (decayed["weight_decay"], free["weight_decay"]) == (0.05, 0.0)
-    names = {id(parameter): name for name, parameter in objective.named_parameters()}
-    spared = {names[id(parameter)] for parameter in free["params"]}
-    assert {"encoder.class_token", "mask_token", "encoder.norm.weight", "prediction.bias"} <= spared
-    assert all(parameter.ndim == 2 for parameter in decayed["params"])
-    assert len(decayed["params"]) + len(free["params"]) == len(names)
-
-
-def test_decay_may_cover_everything() -> None:
-    """AudioPG decays biases, norms and tokens too."""
-    objective = tiny_runs.experiment().build_objective()
-    (group,) = parameter_groups(objective, training(decay_all=True))
-    assert len(group["params"]) == len(list(objective.parameters()))
+# Metrics, sources
 
 
 def test_metrics_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from suite.encoder import Encoder, initialise, sine_cosine_2d, transformer_blocks
+from suite.encoder import Encoder, initialise, pick, sine_cosine_2d, transformer_blocks
 from suite.masking.base import Mask
 from suite.objectives.base import DecoderSize, Objective, ObjectiveSettings
 
@@ -51,12 +51,12 @@ class MAE(Objective):
 
     def targets(self, images: Tensor, mask: Mask) -> Tensor:
         """Pixels ``(B, N - K, P)`` of the hidden patches, normalised per patch where asked."""
-        patches = self.encoder.patchify(images).float()
-        pixels = patches.gather(1, mask.hide[..., None].expand(-1, -1, patches.shape[2]))
+        pixels = pick(self.encoder.patchify(images).float(), mask.hide)
         if not self.normalise_pixels:
             return pixels
-        variance, mean = torch.var_mean(pixels, dim=2, keepdim=True)  # unbiased, as MAE
-        return (pixels - mean) / (variance + 1e-6).sqrt()
+        centred = pixels - pixels.mean(dim=2, keepdim=True)
+        variance = centred.square().sum(dim=2, keepdim=True) / (pixels.shape[2] - 1)  # as MAE: unbiased
+        return centred * (variance + 1e-6).rsqrt()
 
     def losses(self, images: Tensor, mask: Mask) -> dict[str, Tensor]:
         error = self.reconstruct(images, mask).float() - self.targets(images, mask)
