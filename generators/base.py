@@ -12,6 +12,22 @@ import torch
 from torch import Tensor
 
 Kind = Literal["waveform", "picture"]
+Family = Literal[
+    "procedural sound",
+    "noise",
+    "recording",
+    "dead leaves",
+    "statistical image",
+    "random network",
+    "shader",
+    "fractal",
+    "contour",
+    "texture field",
+    "spectral picture",
+    "blend",
+    "control",
+]
+Speed = Literal["fast", "moderate", "slow"]  # samples/s and core: 100 or more, 10 to 100, under 10
 
 
 @dataclass(kw_only=True)
@@ -28,10 +44,17 @@ class Source(ABC):
     Waveform sources have the fields ``seconds`` and ``sample_rate``; picture sources ``height``
     (frequency, F) and ``width`` (time, T). ``size`` is the number of distinct samples: index ``i``
     shows sample ``i % size``; ``None`` means endless.
+
+    The class variables are stated in the class body as plain values: they are read from the text of
+    the file, so that the sources can be listed without importing any.
     """
 
     name: ClassVar[str]
     kind: ClassVar[Kind]
+    family: ClassVar[Family]
+    citation: ClassVar[str]  # "Baradad et al. 2021, arXiv 2106.05963", or "ours"
+    speed: ClassVar[Speed]  # at the default size
+    needs: ClassVar[str]  # "nothing", or what the user brings: "a folder of sounds"
     version: ClassVar[int] = 1  # raise when the same fields render something else: it keys the pools
 
     seed: int = 0

@@ -11,6 +11,7 @@ two copies identical.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import importlib
@@ -47,7 +48,8 @@ class Entry:
     name: str
     module: str
     class_name: str
-    summary: str  # first sentence of the class docstring
+    summary: str  # first paragraph of the class docstring
+    facts: dict[str, Any]  # class variables that the class body states as plain values
 
 
 @cache
@@ -66,8 +68,24 @@ def scan(folder: Path, package: str) -> dict[str, Entry]:
                         raise ValueError(f"two entries of {package} are named {name!r}")
                     doc = (ast.get_docstring(node) or "").split("\n\n")[0]
                     summary = " ".join(doc.split())
-                    entries[name] = Entry(name, module, node.name, summary)
+                    entries[name] = Entry(name, module, node.name, summary, stated(node))
     return entries
+
+
+def stated(node: ast.ClassDef) -> dict[str, Any]:
+    """Class variables with plain values, as ``kind = "picture"``, read from a class body."""
+    found: dict[str, Any] = {}
+    for line in node.body:
+        if isinstance(line, ast.Assign) and len(line.targets) == 1:
+            target, value = line.targets[0], line.value
+        elif isinstance(line, ast.AnnAssign) and "ClassVar" in ast.unparse(line.annotation):
+            target, value = line.target, line.value or line.target
+        else:
+            continue
+        if isinstance(target, ast.Name):
+            with contextlib.suppress(ValueError):  # computed, not plain
+                found[target.id] = ast.literal_eval(value)
+    return found
 
 
 @dataclass(frozen=True)

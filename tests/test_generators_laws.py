@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import generators
-from generators.base import Source
+from generators.base import Family, Kind, Source, Speed
 from generators.drawer import UsageError
 
 
@@ -148,6 +148,15 @@ def test_the_identity_knows_seed_and_version(make: Any) -> None:
 
 def test_every_source_says_what_it_is(make: Any) -> None:
     assert len(generators.catalogue.entries()[make().name].summary) > 20
+
+
+def test_every_source_states_its_family_citation_speed_and_needs(make: Any) -> None:
+    stated, source = generators.catalogue.entries()[make().name].facts, make()
+    for key, allowed in {"kind": Kind, "family": Family, "speed": Speed}.items():
+        assert stated[key] in get_args(allowed), key
+    assert min(len(stated["citation"]), len(stated["needs"])) > 3
+    for key in ("kind", "family", "citation", "speed", "needs"):
+        assert stated[key] == getattr(source, key), key
 
 
 def test_a_misspelt_field_is_answered_with_its_neighbour(make: Any) -> None:

@@ -38,6 +38,10 @@ class DeadLeaves(Source, name="dead_leaves"):
     """
 
     kind = "picture"
+    family = "dead leaves"
+    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    speed = "fast"
+    needs = "nothing"
 
     shape: Literal["square", "oriented", "mixed"] = "square"
     height: int = 128  # mel bands F

@@ -37,6 +37,10 @@ class Recordings(Source, name="recordings"):
     """
 
     kind = "waveform"
+    family = "recording"
+    citation = "that of the recordings"
+    speed = "fast"
+    needs = "a folder of sounds"
 
     folder: Path | None = None
     manifest: Path | None = None

@@ -24,6 +24,10 @@ class Noise(Source, name="noise"):
     """
 
     kind = "waveform"
+    family = "noise"
+    citation = "textbook"
+    speed = "fast"
+    needs = "nothing"
 
     colour: Literal["white", "pink", "brown"] = "white"
     seconds: float = 10.24

@@ -33,6 +33,10 @@ class AudioPG(Source, name="audiopg"):
     """
 
     kind = "waveform"
+    family = "procedural sound"
+    citation = "AudioPG 2026, arXiv 2606.14791"
+    speed = "fast"
+    needs = "nothing"
 
     seconds: float = 10.24
     sample_rate: int = 16000
