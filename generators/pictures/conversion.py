@@ -104,7 +104,7 @@ def crop(pictures: Tensor, height: int, width: int, place: Tensor) -> Tensor:
 
 
 def ranks(pictures: Tensor) -> Tensor:
-    """Each pixel's share of darker pixels, ties counted half, so that flats stay flat: ``(P, H, W)``."""
+    """Each pixel's share of darker pixels, ties counted half (flats stay flat): ``(P, H, W)``."""
     flat = pictures.flatten(1).contiguous()
     ordered = flat.sort(dim=1).values
     below = torch.searchsorted(ordered, flat)
@@ -245,8 +245,8 @@ class Pattern(Conversion, ABC):
         height, width = self.upright
         if self.fit == "crop" and (self.height > height or self.width > width):
             raise UsageError(
-                f"source.fit=crop: a canvas of {self.height} x {self.width} is larger than the pattern's "
-                f"{height} x {width}. Type source.fit=tile, or ask for a larger pattern."
+                f"source.fit=crop: a canvas of {self.height} x {self.width} exceeds the pattern "
+                f"of {height} x {width}. Type source.fit=tile, or ask for a larger pattern."
             )
 
     def parameters(self, indices: Tensor) -> dict[str, Tensor]:
