@@ -6,12 +6,12 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-Kind = Literal["waveform", "picture"]
+Kind = Literal["waveform", "picture", "image"]
 Family = Literal[
     "procedural sound",
     "noise",
@@ -30,6 +30,20 @@ Family = Literal[
 Speed = Literal["fast", "moderate", "slow"]  # samples/s and core: 100 or more, 10 to 100, under 10
 
 
+class LogMel(Protocol):
+    """The front-end as a source sees it: what turns waveforms into raw images of ``bands`` bands."""
+
+    @property
+    def bands(self) -> int:
+        """Rows F of an image."""
+
+    def log_mel(self, waveforms: Tensor) -> Tensor:
+        """Raw images ``(B, F, T)`` of waveforms ``(B, samples)``."""
+
+    def pad_frames(self, images: Tensor, frames: int) -> Tensor:
+        """Images of at least ``frames`` frames, silence at their right."""
+
+
 @dataclass(kw_only=True)
 class Source(ABC):
     """A pure function from (fields, seed, index) to a sound or a picture.
@@ -44,6 +58,9 @@ class Source(ABC):
     Waveform sources have the fields ``seconds`` and ``sample_rate``; picture sources ``height``
     (frequency, F) and ``width`` (time, T). ``size`` is the number of distinct samples: index ``i``
     shows sample ``i % size``; ``None`` means endless.
+
+    A source of other sources may need the front-end before its samples have one shape (sounds beside
+    pictures): its kind is ``image``, and it makes raw images in :meth:`images` instead of a batch.
 
     The class variables are stated in the class body as plain values: they are read from the text of
     the file, so that the sources can be listed without importing any.
@@ -74,10 +91,33 @@ class Source(ABC):
 
     def batch(self, indices: Tensor | list[int], device: torch.device | str = "cpu") -> Tensor:
         """Samples ``indices`` as one tensor on ``device``."""
+        return self.render(self.parameters(self.distinct(indices)), torch.device(device))
+
+    def images(
+        self, indices: Tensor | list[int], frontend: LogMel, device: torch.device | str = "cpu"
+    ) -> Tensor:
+        """Raw images ``(B, F, T)`` of samples: log-mels of sounds, pictures as they are."""
+        samples = self.batch(indices, device)
+        return frontend.log_mel(samples) if self.kind == "waveform" else samples
+
+    def sounds(self, indices: Tensor | list[int]) -> list[tuple[Tensor, int] | None]:
+        """What can be heard of samples: waveform ``(samples,)`` and sample rate, None for a picture."""
+        if self.kind == "waveform":
+            rate: int = getattr(self, "sample_rate")  # noqa: B009 a field of every waveform source
+            return [(waveform, rate) for waveform in self.batch(indices)]
+        return [None] * len(indices)
+
+    def chances(self, rows: Tensor, progress: float) -> Tensor | None:
+        """How likely samples ``rows`` of a finite pool are at a share ``progress`` of the training.
+
+        Relative probabilities, float64 ``(rows,)``; None, the rule: each is shown once in a pass.
+        """
+        return None
+
+    def distinct(self, indices: Tensor | list[int]) -> Tensor:
+        """Sample indices, int64 ``(B,)``, as numbers below ``size``."""
         wanted = torch.as_tensor(indices, dtype=torch.int64)
-        if self.size is not None:
-            wanted = wanted % self.size
-        return self.render(self.parameters(wanted), torch.device(device))
+        return wanted if self.size is None else wanted % self.size
 
     def sample(self, index: int) -> Tensor:
         """One sample: ``(samples,)`` or ``(F, T)``."""
@@ -85,8 +125,7 @@ class Source(ABC):
 
     def describe(self, index: int) -> dict[str, Any]:
         """The drawn factors of one sample as plain numbers and lists, for labels and captions."""
-        wanted = index if self.size is None else index % self.size
-        drawn = self.parameters(torch.tensor([wanted], dtype=torch.int64))
+        drawn = self.parameters(self.distinct([index]))
         return {key: value[0].tolist() for key, value in drawn.items()}
 
     def identity(self) -> dict[str, Any]:

@@ -36,12 +36,6 @@ def generator_of(*parts: Any) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(*parts))
 
 
-def render(source: Source, frontend: FrontEnd, indices: Tensor, device: torch.device) -> Tensor:
-    """Raw images ``(B, F, T)`` of samples ``indices``: log-mels of sounds, pictures as they are."""
-    samples = source.batch(indices, device)
-    return frontend.log_mel(samples) if source.kind == "waveform" else samples
-
-
 @dataclass(frozen=True)
 class Pool:
     """Distinct samples of a source rendered once: float16 ``(size, F, T)`` on disk."""
@@ -58,8 +52,10 @@ def pool_path(cache: Path, source: Source, frontend: FrontEnd, size: int) -> Pat
     made_of = {
         "source": {key: str(value) for key, value in source.identity().items() if key != "size"},
         "size": size,
-        "frontend": [frontend.family, frontend.bands] if source.kind == "waveform" else None,
+        "frontend": None if source.kind == "picture" else [frontend.family, frontend.bands],
     }
+    if source.kind == "image":  # sounds among pictures are padded to their width
+        made_of["padding"] = frontend.padding
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
     return cache / "pools" / f"{source.name}-{key}.npy"
 
@@ -75,15 +71,14 @@ def open_pool(cache: Path, source: Source, frontend: FrontEnd, size: int, progre
     with FileLock(f"{path}.lock"):
         if not path.exists():
             part = path.with_suffix(".part")
-            shape = render(source, frontend, torch.arange(1), torch.device("cpu")).shape
+            shape = source.images([0], frontend).shape
             # Written in order, not through a memory map: a full disk is an error, not a dead process.
             with part.open("wb") as file:
                 description = {"descr": "<f2", "fortran_order": False, "shape": (size, *shape[1:])}
                 np.lib.format.write_array_header_1_0(file, description)
                 for start in range(0, size, RENDER_BATCH):
                     stop = min(start + RENDER_BATCH, size)
-                    indices = torch.arange(start, stop)
-                    images = render(source, frontend, indices, torch.device("cpu"))
+                    images = source.images(torch.arange(start, stop), frontend)
                     file.write(images.half().numpy().tobytes())
                     if progress is not None:
                         progress(stop, size)
@@ -108,15 +103,23 @@ class Stream:
     batch_size: int  # global
     seed: int
     pool: Pool | None = None  # None: render while training
+    steps: int | None = None  # of the whole training; a source whose samples have their time needs it
     _order: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def indices(self, step: int) -> Tensor:
-        """Sample indices of global batch ``step``: each pass over a pool is a fresh permutation."""
+        """Sample indices of global batch ``step``: each pass over a pool is a fresh permutation.
+
+        Where the source says which of its samples are due at this step, they are drawn by that.
+        """
         first = step * self.batch_size
         wanted = torch.arange(first, first + self.batch_size)
         if self.pool is None:
             return wanted
         size = len(self.pool.images)
+        progress = step / max(1, self.steps - 1) if self.steps else 0.0
+        chances = self.source.chances(torch.arange(size), progress)
+        if chances is not None:
+            return self.due(chances, step)
         epochs = wanted // size
         needed = range(int(epochs[0]), int(epochs[-1]) + 1)  # several where the pool is small
         self._order = {epoch: self._order[epoch] for epoch in needed if epoch in self._order}
@@ -131,12 +134,25 @@ class Stream:
             ]
         )
 
+    def due(self, chances: Tensor, step: int) -> Tensor:
+        """Rows of the pool for global batch ``step``, drawn with relative probabilities ``chances``."""
+        if self.steps is None:
+            raise UsageError(
+                f"source {self.source.name!r} changes while training and must know how long that is: "
+                "give the stream its steps."
+            )
+        bounds = chances.double().cumsum(0)
+        drawn = torch.rand(
+            self.batch_size, generator=generator_of("due", self.seed, step), dtype=torch.float64
+        )
+        return torch.searchsorted(bounds, drawn * bounds[-1], right=True).clamp_max(len(chances) - 1)
+
     def batch(self, step: int, rank: int, world: int, device: torch.device) -> Tensor:
         """Images ``(B / world, F, frames)`` of one rank, standardised, on ``device``."""
         rows = slice(rank * self.batch_size // world, (rank + 1) * self.batch_size // world)
         indices = self.indices(step)[rows]
         raw = (
-            render(self.source, self.frontend, indices, device)
+            self.source.images(indices, self.frontend, device)
             if self.pool is None
             else self.pool.read(indices)
         )
@@ -169,19 +185,19 @@ class Stream:
 def measure_source(source: Source, frontend: FrontEnd, pool: Pool | None) -> FrontEnd:
     """The front-end with the statistics that standardise this source's images at pre-training.
 
-    ``statistics="fixed"`` keeps the given numbers for sounds. Pictures are no log-mels: they are always
-    standardised by their own mean and standard deviation, which say nothing of sounds: with
+    ``statistics="fixed"`` keeps the given numbers for sounds. Pictures and blends are no log-mels: they
+    are always standardised by their own mean and standard deviation, which say nothing of sounds: with
     ``statistics="source"`` evaluated clips could not be standardised, so that raises UsageError.
     """
-    if frontend.statistics == "source" and source.kind == "picture":
+    if frontend.statistics == "source" and source.kind != "waveform":
         raise UsageError(
-            f"source {source.name!r} makes pictures, whose statistics do not fit the sounds of a task. "
-            "Type frontend.statistics=task, or fixed with frontend.mean and frontend.std."
+            f"source {source.name!r} makes {source.kind}s, whose statistics do not fit the sounds of a "
+            "task. Type frontend.statistics=task, or fixed with frontend.mean and frontend.std."
         )
     if frontend.statistics == "fixed" and source.kind == "waveform":
         return frontend
     if pool is not None:
         images = pool.read(torch.arange(min(MEASURED, len(pool.images))))
     else:
-        images = render(source, frontend, torch.arange(MEASURED // 8), torch.device("cpu"))
+        images = source.images(torch.arange(MEASURED // 8), frontend)
     return frontend.measured_on(images, f"source {source.name!r}")
