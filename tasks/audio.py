@@ -6,6 +6,7 @@ two copies identical.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -16,10 +17,21 @@ import soxr
 from .drawer import BadData, DataMissing
 
 
+class BrokenSound(BadData):
+    """A sound file that cannot be used; ``fault`` is what is wrong with it, without name and cure."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(path, fault)  # the arguments, so that a worker process can pass it on
+        self.path, self.fault = path, fault
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.fault}. Replace the file."
+
+
 def read_mono(path: Path) -> tuple[np.ndarray, int]:
     """Decode ``path`` to float32 ``(samples,)``, the mean of its channels, and its sample rate.
 
-    Raises :class:`DataMissing` where there is no such file, :class:`BadData` where it is corrupt,
+    Raises :class:`DataMissing` where there is no such file, :class:`BrokenSound` where it is corrupt,
     empty or holds NaN or infinity; both name the file.
     """
     if not path.is_file():
@@ -27,13 +39,20 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise BadData(f"{path} cannot be decoded ({error}). Replace the file.") from error
+        reason = getattr(error, "error_string", str(error)).rstrip(".")  # without the path
+        raise BrokenSound(path, f"cannot be decoded ({reason})") from error
     if len(samples) == 0:
-        raise BadData(f"{path} is empty (0 samples). Replace the file.")
-    mono = samples.mean(axis=1)
+        raise BrokenSound(path, "is empty (0 samples)")
+    mono = mean_of_channels(samples)
     if not np.isfinite(mono).all():
-        raise BadData(f"{path} holds NaN or infinite samples. Replace the file.")
+        raise BrokenSound(path, "holds NaN or infinite samples")
     return mono, int(rate)
+
+
+def mean_of_channels(samples: np.ndarray) -> np.ndarray:
+    """Mono ``(samples,)`` of ``(samples, channels)``: column by column (fast), not row by row."""
+    channels = samples.shape[1]
+    return functools.reduce(np.add, samples.T) / np.float32(channels) if channels > 1 else samples[:, 0]
 
 
 def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
