@@ -109,6 +109,15 @@ def transformer_blocks(width: int, depth: int, heads: int) -> nn.Sequential:
     )
 
 
+def last_tokens(blocks: nn.Sequential, tokens: Tensor, count: int) -> Tensor:
+    """``blocks(tokens)[:, -count:]``; the last block's MLP, two thirds of it, sees no other token."""
+    last: Any = blocks[-1]
+    tokens = blocks[:-1](tokens)
+    tokens = tokens + last.drop_path1(last.ls1(last.attn(last.norm1(tokens))))
+    tokens = tokens[:, -count:]
+    return tokens + last.drop_path2(last.ls2(last.mlp(last.norm2(tokens))))
+
+
 def initialise(module: nn.Module) -> None:
     """MAE's start: Xavier-uniform matrices, zero biases, unit norms, N(0, 0.02) tokens (spec 1.5)."""
     for part in module.modules():

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from generators.drawer import UsageError
 from suite.configuration import configure, experiment_of
-from suite.encoder import Encoder, sine_cosine_2d
+from suite.encoder import Encoder, last_tokens, pick, sine_cosine_2d, transformer_blocks
 
 SMALL = {"width": 32, "depth": 2, "heads": 4}
 
@@ -142,3 +142,16 @@ def test_sizes_that_do_not_divide_are_refused_with_the_keys() -> None:
         encoder().tokens(image(bands=72))
     with pytest.raises(UsageError, match="heads=3"):
         Encoder(width=32, depth=1, heads=3)
+
+
+def test_the_last_tokens_are_those_of_all_blocks() -> None:
+    torch.manual_seed(0)
+    blocks = transformer_blocks(16, 2, 2)
+    tokens = torch.randn(3, 7, 16)
+    assert torch.allclose(last_tokens(blocks, tokens, 4), blocks(tokens)[:, -4:], atol=1e-6)
+
+
+def test_patches_are_picked_as_they_are_gathered() -> None:
+    patches, chosen = torch.randn(2, 5, 3), torch.tensor([[4, 0, 1], [2, 2, 3]])
+    picked = pick(patches, chosen)
+    assert torch.equal(picked, patches.gather(1, chosen[..., None].expand(-1, -1, 3)))

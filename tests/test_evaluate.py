@@ -141,11 +141,11 @@ def test_long_clips_are_read_chunk_by_chunk() -> None:
 
 def test_batches_hold_clips_of_one_length() -> None:
     lengths = np.array([5, 3, 5, 5, 9, 3] * 40)
-    batches = list(equal_lengths(lengths))
+    batches = list(equal_lengths(lengths, 16))
     assert sorted(np.concatenate(batches).tolist()) == list(range(240))
     for batch in batches:
         assert len(set(lengths[batch])) == 1
-        assert len(batch) <= embedding.EMBED_BATCH
+        assert len(batch) <= 16
 
 
 def test_mel_statistics_are_four_numbers_a_band() -> None:

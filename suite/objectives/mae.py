@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from suite.encoder import Encoder, initialise, pick, sine_cosine_2d, transformer_blocks
+from suite.encoder import Encoder, initialise, last_tokens, pick, sine_cosine_2d, transformer_blocks
 from suite.masking.base import Mask
 from suite.objectives.base import DecoderSize, Objective, ObjectiveSettings
 
@@ -42,11 +42,12 @@ class MAE(Objective):
         """Predicted pixels ``(B, N - K, P)`` of the hidden patches, in the order of ``mask.hide``."""
         seen = self.embedding(self.encoder.tokens(images, mask.keep))  # (B, [1 +] K, d)
         positions = sine_cosine_2d(mask.grid, seen.shape[2]).to(seen.device)  # (N, d)
-        visible = seen[:, -mask.keep.shape[1] :] + positions[mask.keep]
+        visible = mask.keep.shape[1]
+        tokens = seen.split([seen.shape[1] - visible, visible], dim=1)
         hidden = self.mask_token + positions[mask.hide]
         # The decoder has no notion of order beyond the positions, so no patch is put back in place.
-        sequence = torch.cat([seen[:, : -mask.keep.shape[1]], visible, hidden], dim=1)
-        decoded = self.blocks(sequence)[:, -mask.hide.shape[1] :]
+        sequence = torch.cat([tokens[0], tokens[1] + positions[mask.keep], hidden], dim=1)
+        decoded = last_tokens(self.blocks, sequence, mask.hide.shape[1])
         return self.prediction(self.norm(decoded))
 
     def targets(self, images: Tensor, mask: Mask) -> Tensor:

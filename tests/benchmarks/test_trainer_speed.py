@@ -10,13 +10,14 @@ import multiprocessing
 from collections.abc import Iterator
 
 import nano_steps
+import numpy as np
 import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import generators
 from suite.configuration import configure, experiment_of
-from suite.embed import EMBED_BATCH, clip_embeddings
+from suite.embed import Decoded, embed_clips
 from suite.experiment import Experiment
 from suite.frontend import FrontEnd
 from suite.machine import open_machine
@@ -89,15 +90,18 @@ def test_nano_embeds_five_seconds(benchmark: BenchmarkFixture) -> None:
     """Decoded clips of ESC-50's length to embeddings, front-end included, on all cores."""
     torch.manual_seed(0)
     encoder = nano().build_objective().encoder.eval().requires_grad_(False)
-    waveforms = torch.rand(EMBED_BATCH, 80_000) * 2 - 1
+    clips, length = 320, 80_000
+    samples = torch.randint(-(2**15), 2**15, (clips * length,), dtype=torch.int16).numpy()
+    decoded = Decoded(samples, np.arange(clips + 1) * length, ["benchmark"] * clips)
     frontend, machine = FrontEnd(statistics="fixed", mean=-5.0, std=4.0), open_machine("cpu")
-
-    def embed() -> torch.Tensor:
-        return clip_embeddings(encoder, frontend, frontend.log_mel(waveforms), machine)
-
-    embeddings = benchmark.pedantic(embed, rounds=20, warmup_rounds=2)
-    assert embeddings.isfinite().all()
-    note(benchmark, EMBED_BATCH, bar=250)
+    embeddings = benchmark.pedantic(
+        embed_clips,
+        (decoded, encoder, frontend, machine, "embedding"),
+        rounds=7,
+        warmup_rounds=1,
+    )
+    assert np.isfinite(embeddings).all()
+    note(benchmark, clips, bar=250)
 
 
 @pytest.mark.benchmark(group="front-end")
