@@ -77,9 +77,10 @@ class Source(ABC):
     seed: int = 0
     size: int | None = None
 
-    def __init_subclass__(cls, *, name: str, **keywords: Any) -> None:
+    def __init_subclass__(cls, *, name: str | None = None, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls.name = name
+        if name is not None:  # what several sources share is a class without a name
+            cls.name = name
 
     @abstractmethod
     def parameters(self, indices: Tensor) -> dict[str, Tensor]:
@@ -92,6 +93,12 @@ class Source(ABC):
     def batch(self, indices: Tensor | list[int], device: torch.device | str = "cpu") -> Tensor:
         """Samples ``indices`` as one tensor on ``device``."""
         return self.render(self.parameters(self.distinct(indices)), torch.device(device))
+
+    def expect(self, indices: Tensor | list[int]) -> None:  # noqa: B027 most sources read no files
+        """Hear which samples will be asked for soon: a source that reads files starts to read them.
+
+        It changes no sample, only how long it is waited for.
+        """
 
     def images(
         self, indices: Tensor | list[int], frontend: LogMel, device: torch.device | str = "cpu"

@@ -3,168 +3,208 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
-import struct
+import sys
+import time
 import warnings
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from filelock import FileLock
 
-from ..audio import content_hash, read_mono, resample
+from ..audio import BrokenSound
 from ..drawer import BadData, DataMissing
+from .decoding import Crop, Sound, decode
+from .readers import Readers, cores
 
-CACHE_VERSION = 1  # raise when the same files decode to something else
+CACHE_VERSION = 2  # raise when the same files decode to something else, or the layout changes
+FEW = 64  # files that are decoded sooner here than a process starts
+SAY_EVERY = 15.0  # seconds between two lines of progress
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A complete cache folder: every file's samples in one int16 array, one after the other."""
+    """A complete cache folder: every file's samples in one int16 array, one after the other.
+
+    A file that cannot be used has no samples, no hash, and a fault.
+    """
 
     folder: Path
-    files: tuple[str, ...]
-    hashes: tuple[str, ...]  # SHA-256 of the 16-bit PCM at the file's own rate (audio.content_hash)
+    files: list[str]
+    hashes: list[str]  # SHA-256 of the 16-bit PCM at the file's own rate (audio.content_hash), or ""
     lengths: np.ndarray  # int64, samples at the cache's rate
-    refused: tuple[str, ...]  # files that could not be used, with the reason
+    faults: dict[str, str]  # of the files that cannot be used
 
-    @property
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Where each file begins in :attr:`samples`."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    @cached_property
     def samples(self) -> np.ndarray:
         """int16 memory map of all samples; full scale is 32767."""
         return np.memmap(self.folder / "samples.int16", dtype="<i2", mode="r")
 
+    @cached_property
+    def stand_in(self) -> np.ndarray:
+        """For each file the next one that can be used, itself where it can be: int64 ``(files,)``."""
+        usable = np.flatnonzero(self.lengths)
+        return usable[np.searchsorted(usable, np.arange(len(self.lengths))) % len(usable)]
 
-def decode_once(base: Path, names: list[str], rate: int, cache: Path, on_error: str) -> Decoded:
+    def clip(self, number: int, crop: Crop) -> np.ndarray:
+        """A clip of file ``number``, or of the next one that can be used: int16 ``(samples,)``."""
+        number = self.stand_in[number]
+        start = int(self.starts[number])
+        return crop.cut(self.samples[start : start + int(self.lengths[number])])
+
+
+def decode_once(
+    base: Path, names: list[str], rate: int, cache: Path, on_error: str, workers: int | None = None
+) -> Decoded:
     """The decoded files from ``cache``, decoding them first where they are not there.
 
     The folder's name is a hash of the names, sizes and modification times, the rate and the version. It
-    is written beside and renamed into place when complete; a lock lets one process write at a time.
+    is written beside and renamed into place when complete; a lock lets one process write at a time, and
+    the next goes on where one was killed. ``workers`` processes decode; None is one for each core.
     """
     key = hashlib.sha256(json.dumps([CACHE_VERSION, rate, str(base.resolve())]).encode())
     for name in names:
-        path = base / name
-        if not path.is_file():
-            raise DataMissing(f"no sound file at {path}. Restore it, or take it off the list.")
-        status = path.stat()
+        try:
+            status = (base / name).stat()
+        except FileNotFoundError as error:
+            raise DataMissing(
+                f"no sound file at {base / name}. Restore it, or take it off the list."
+            ) from error
         key.update(json.dumps([name, status.st_size, status.st_mtime_ns]).encode())
     folder = cache / "recordings" / key.hexdigest()[:24]
-    if not (folder / "index.json").is_file():
+    if not (folder / "index.npz").is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not (folder / "index.json").is_file():
-                decode(base, names, rate, folder)
-    decoded = open_decoded(folder)
+            if not (folder / "index.npz").is_file():
+                build(base, names, rate, folder, cores() if workers is None else workers)
+    decoded = open_decoded(folder, names)
     judge(decoded, base, on_error)
     return decoded
 
 
-@contextmanager
-def complete_folder(folder: Path) -> Iterator[Path]:
-    """A new folder to write in, renamed to ``folder`` at the end; the caller holds the lock."""
+def build(base: Path, names: list[str], rate: int, folder: Path, workers: int) -> None:
+    """Decode every file into ``folder``: ``samples.int16`` and ``index.npz``.
+
+    Written in a folder beside it: samples, and after them a line of the journal for each file. What a
+    killed process left there is kept as far as the journal vouches for it. The caller holds the lock.
+    """
     part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed
-    part.mkdir()
-    yield part
-    for path in part.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    part.mkdir(exist_ok=True)
+    journal, samples = part / "journal.jsonl", part / "samples.int16"
+    entries = kept(journal, samples)
+    said = time.monotonic()
+    with samples.open("ab") as sound_file, journal.open("a", encoding="utf-8") as lines:
+        for sound in decoded_in_order(base, names[len(entries) :], rate, workers):
+            entry: dict[str, Any] = {"fault": sound, "sha256": "", "length": 0}
+            if isinstance(sound, Sound):
+                entry = {"fault": "", "sha256": sound.digest, "length": len(sound.pcm)}
+                sound_file.write(sound.pcm.tobytes())
+                sound_file.flush()
+            lines.write(json.dumps(entry) + "\n")
+            lines.flush()
+            entries.append(entry)
+            if time.monotonic() - said > SAY_EVERY:
+                said = time.monotonic()
+                share = f"{len(entries)}/{len(names)} ({100 * len(entries) / len(names):.0f} %)"
+                print(f"decoding recordings: {share}", file=sys.stderr, flush=True)
+        os.fsync(sound_file.fileno())
+    index = {key: np.array([entry[key] for entry in entries]) for key in ("fault", "sha256")}
+    index["length"] = np.array([entry["length"] for entry in entries], dtype=np.int64)
+    with (part / "index.npz").open("wb") as file:
+        np.savez_compressed(file, **index)  # type: ignore[arg-type]  # numpy's stubs take no keywords
+        file.flush()
+        os.fsync(file.fileno())
+    journal.unlink()
     shutil.rmtree(folder, ignore_errors=True)  # damaged: it has no index
     part.replace(folder)
 
 
-def decode(base: Path, names: list[str], rate: int, folder: Path) -> None:
-    """Decode every file into ``folder``: ``samples.int16`` and ``index.json``."""
+def kept(journal: Path, samples: Path) -> list[dict[str, Any]]:
+    """The journal's entries whose samples are all there; both files are cut to them."""
     entries: list[dict[str, Any]] = []
-    refused: list[str] = []
-    offset = 0
-    with complete_folder(folder) as part:
-        with (part / "samples.int16").open("wb") as out:
-            for name in names:
-                try:
-                    sound, own_rate = read_mono(base / name)
-                    refuse_truncated(base / name, len(sound))
-                    digest = content_hash(sound)
-                    sound = resample(sound, own_rate, rate)
-                    if len(sound) == 0:
-                        raise BadData(f"{base / name} is shorter than a sample at {rate} Hz.")
-                except BadData as error:
-                    refused.append(str(error))
-                    continue
-                pcm = np.round(np.clip(sound, -1.0, 1.0) * 32767.0).astype("<i2")
-                out.write(pcm.tobytes())
-                status = (base / name).stat()
-                entries.append(
-                    {"file": name, "sha256": digest, "offset": offset, "length": len(pcm)}
-                    | {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
-                )
-                offset += len(pcm)
-        index = {"version": CACHE_VERSION, "sample_rate": rate, "samples": offset}
-        index_text = json.dumps({**index, "files": entries, "refused": refused}, indent=1)
-        (part / "index.json").write_text(index_text, encoding="utf-8")
+    there = samples.stat().st_size // 2 if samples.exists() else 0
+    total, vouched = 0, 0
+    for line in journal.read_bytes().splitlines(keepends=True) if journal.exists() else []:
+        if not line.endswith(b"\n"):
+            break
+        entry = json.loads(line)
+        if total + entry["length"] > there:
+            break
+        entries.append(entry)
+        total += entry["length"]
+        vouched += len(line)
+    for path, size in ((journal, vouched), (samples, 2 * total)):
+        if path.exists():
+            os.truncate(path, size)
+    return entries
 
 
-def refuse_truncated(path: Path, decoded: int) -> None:
-    """Raise :class:`BadData` where a file ends before it says it does: libsndfile reads such files.
+def decoded_in_order(base: Path, names: list[str], rate: int, workers: int) -> Iterator[Sound | str]:
+    """Every file decoded, in order, or what is wrong with it; many files in ``workers`` processes."""
+    if len(names) <= FEW or workers < 2:
+        for name in names:
+            try:
+                yield decode(base / name, rate)
+            except BrokenSound as error:
+                yield error.fault
+        return
+    readers, waiting = Readers(workers), deque[Future[Sound]]()
+    left = iter(names)
+    try:
+        while True:
+            for name in itertools.islice(left, 4 * workers - len(waiting)):
+                waiting.append(readers.whole(base / name, rate))
+            if not waiting:
+                return
+            try:
+                yield waiting.popleft().result()
+            except BrokenSound as error:
+                yield error.fault
+    finally:
+        readers.close()
 
-    ``decoded`` is the number of samples that were read. WAV and AIFF declare their size in bytes (0 or
-    all ones where a stream's length was unknown), an Ogg stream flags its last page, the others
-    declare their number of samples.
-    """
-    present = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(8)
-        file.seek(max(0, present - 65536))  # an Ogg page is shorter
-        tail = file.read()
-    if head[:4] in (b"RIFF", b"FORM"):
-        declared = 8 + struct.unpack("<I" if head[:4] == b"RIFF" else ">I", head[4:])[0]
-        # one byte may lack: some writers forget to pad an odd size
-        truncated = 8 < declared < 0x7FFFFFFF and present < declared - 1
-    elif head[:4] == b"OggS":
-        page = tail.rfind(b"OggS")
-        truncated = page < 0 or page + 5 >= len(tail) or not tail[page + 5] & 4
-    else:
-        # MP3 encoders pad by up to a few frames of 1152 samples
-        truncated = decoded < soundfile.info(path).frames - 4 * 1152
-    if truncated:
-        raise BadData(f"{path} is truncated: it ends early. Fetch or convert the file again.")
 
-
-def open_decoded(folder: Path) -> Decoded:
+def open_decoded(folder: Path, names: list[str]) -> Decoded:
     """Read a cache folder's index; raises :class:`BadData` where samples are missing."""
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    with np.load(folder / "index.npz", allow_pickle=False) as index:
+        lengths, hashes = index["length"], index["sha256"].tolist()
+        faults = {names[i]: str(index["fault"][i]) for i in np.flatnonzero(index["fault"] != "")}
     size = (folder / "samples.int16").stat().st_size
-    if size != 2 * index["samples"]:
+    if size != 2 * lengths.sum():
         raise BadData(
-            f"{folder} is damaged: {size} bytes of samples, expected {2 * index['samples']}. "
+            f"{folder} is damaged: {size} bytes of samples, expected {2 * lengths.sum()}. "
             f"Delete it and run again: rm -r {folder}"
         )
-    entries = index["files"]
-    return Decoded(
-        folder=folder,
-        files=tuple(entry["file"] for entry in entries),
-        hashes=tuple(entry["sha256"] for entry in entries),
-        lengths=np.array([entry["length"] for entry in entries], dtype=np.int64),
-        refused=tuple(index["refused"]),
-    )
+    return Decoded(folder, names, hashes, lengths, faults)
 
 
 def judge(decoded: Decoded, base: Path, on_error: str) -> None:
-    """Refuse bad files, or warn once where they are to be skipped; names up to five, and the count."""
-    bad = decoded.refused
-    shown = "; ".join(bad[:5]) + ("; ..." if len(bad) > 5 else "")
-    total = len(bad) + len(decoded.files)
+    """Refuse bad files, or warn once where they are to be skipped: a line each for the first five."""
+    bad, total = decoded.faults, len(decoded.files)
+    lines = [f"\n  {name} {fault}" for name, fault in list(bad.items())[:5]]
+    more = f"\n  and {len(bad) - 5} more" if len(bad) > 5 else ""
+    shown = f"{''.join(lines)}{more}"
+    if len(bad) == total:
+        raise BadData(f"none of the {total} files below {base} can be used:{shown}\nReplace them.")
     if bad and on_error == "refuse":
         raise BadData(
-            f"{len(bad)} of {total} files below {base} cannot be used: {shown} "
+            f"{len(bad)} of {total} files below {base} cannot be used:{shown}\n"
             "Replace them, or leave them out with source.on_error=skip."
         )
-    if not decoded.files:
-        raise BadData(f"none of the {total} files below {base} can be used: {shown}")
     if bad:
-        warnings.warn(f"{len(bad)} of {total} files below {base} are left out: {shown}", stacklevel=2)
+        message = f"{len(bad)} of {total} files below {base} are left out:{shown}"
+        warnings.warn(message, stacklevel=2)
