@@ -223,7 +223,9 @@ def instead_of_running_out(experiment: Experiment, machine: Machine) -> Iterator
     """Turn torch's out-of-memory error into the cure."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:  # torch.OutOfMemoryError of a GPU, a plain one of a CPU
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
         raise UsageError(
             f"out of memory with scale.batch={experiment.scale.batch} on {machine.device}. Halve "
             f"scale.batch (and scale.learning_rate with it), or choose a smaller scale. ({error})"
@@ -239,7 +241,8 @@ def open_stream(experiment: Experiment, places: Places, machine: Machine) -> Str
         pool = open_pool(places.cache, source, experiment.frontend, experiment.pool, progress.update)
         progress.close()
     frontend = measure_source(source, experiment.frontend, pool)
-    return Stream(source, frontend, experiment.scale.batch, experiment.seed, pool)
+    scale = experiment.scale
+    return Stream(source, frontend, scale.batch, experiment.seed, pool, scale.steps)
 
 
 def count_flops(objective: Objective, stream: Stream, masking: Masking, machine: Machine) -> float:

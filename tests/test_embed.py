@@ -1,0 +1,160 @@
+"""Embeddings depend on the clip alone; files that cannot be used are named.
+
+.venv/bin/python -m pytest tests/test_embed.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tiny_runs
+import torch
+from tone_tasks import FRONTEND, LABELS, Files, Tones, encoder, raw_images, trained
+
+import tasks.drawer
+from generators.drawer import DataMissing
+from suite import embed as embedding
+from suite.embed import clip_embeddings, decode, embed, equal_lengths, mel_statistics
+
+# ---------------------------------------------------------------------------------------------------
+# Embeddings
+
+
+@pytest.mark.parametrize("frames", [10, 48, 100, 480])
+def test_an_embedding_does_not_depend_on_its_batch(frames: int) -> None:
+    machine, raw = tiny_runs.machine(), raw_images(frames)
+    together = clip_embeddings(encoder(), FRONTEND, raw, machine)
+    alone = torch.cat([clip_embeddings(encoder(), FRONTEND, raw[i : i + 1], machine) for i in range(5)])
+    assert together.shape == (5, 3 * 5 * 16)
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_a_clip_is_padded_to_whole_patches_only() -> None:
+    """Neither by another clip nor up to a whole input."""
+    machine, raw = tiny_runs.machine(), raw_images(50)
+    padded = FRONTEND.pad_frames(raw, 64)
+    expected = clip_embeddings(encoder(), FRONTEND, padded, machine)
+    assert torch.allclose(clip_embeddings(encoder(), FRONTEND, raw, machine), expected, atol=1e-5)
+    assert padded.shape[2] == 64
+
+
+def test_long_clips_are_read_chunk_by_chunk() -> None:
+    """Mean, deviation and deviation of changes over the time steps of all chunks, written out."""
+    raw, model = raw_images(112), encoder()
+    images = FRONTEND.standardise(raw)
+    frames = torch.cat([model.frames(images[:, :, i : i + 48]) for i in (0, 48, 96)], dim=1)
+    assert frames.shape[1] == 7
+    changes = frames[:, 1:] - frames[:, :-1]
+    spreads = [part.var(1, correction=0).sqrt() for part in (frames, changes)]
+    expected = torch.cat([frames.mean(1), *spreads], dim=1)
+    measured = clip_embeddings(model, FRONTEND, raw, tiny_runs.machine())
+    assert torch.allclose(measured, expected, atol=1e-5)
+
+
+def test_batches_hold_clips_of_one_length() -> None:
+    lengths = np.array([5, 3, 5, 5, 9, 3] * 40)
+    batches = list(equal_lengths(lengths, 16))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(240))
+    for batch in batches:
+        assert len(set(lengths[batch])) == 1
+        assert len(batch) <= 16
+
+
+def test_mel_statistics_are_four_numbers_a_band() -> None:
+    raw = raw_images(20)
+    measured = mel_statistics(raw).view(5, 4, 80)
+    assert torch.allclose(measured[:, 0], raw.mean(2))
+    assert torch.allclose(measured[:, 1], raw.var(2, correction=0).sqrt(), atol=1e-5)
+    changes = raw[:, :, 1:] - raw[:, :, :-1]
+    assert torch.allclose(measured[:, 2], changes.var(2, correction=0).sqrt(), atol=1e-5)
+    assert torch.allclose(measured[:, 3], raw.amax(2))
+    assert mel_statistics(raw[:, :, :1]).isfinite().all()
+
+
+def test_embeddings_are_cached_by_what_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = tiny_runs.machine()
+    first = embed(Tones(), trained(), machine, tmp_path)
+    other = embed(Tones(), trained(1), machine, tmp_path)
+    assert first.shape == (48, 240)
+    assert not np.allclose(first, other)
+    monkeypatch.setattr(embedding, "clip_embeddings", None)  # computing again would fail
+    assert np.array_equal(embed(Tones(), trained(), machine, tmp_path), first)
+    assert len(list((tmp_path / "embeddings").iterdir())) == 2
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_embeddings_are_in_the_order_of_the_clips(tmp_path: Path) -> None:
+    machine, task = tiny_runs.machine(), Tones()
+    clips = embed(task, trained(), machine, tmp_path)
+    for position in (0, 1, 17, 47):
+        samples = torch.from_numpy(task.waveform(position)[0])[None]
+        alone = clip_embeddings(encoder(), FRONTEND, FRONTEND.log_mel(samples), machine)[0]
+        assert np.allclose(clips[position], alone, atol=5e-3)  # decoded clips are kept as 16 bits
+
+
+def test_clips_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = decode(Tones(), tmp_path)
+    monkeypatch.setattr(Tones, "waveform", None)
+    again = decode(Tones(), tmp_path)
+    assert np.array_equal(first.samples, again.samples)
+    assert first.data_hash == again.data_hash
+    assert len(first.lengths) == 48
+
+
+# ---------------------------------------------------------------------------------------------------
+# Files that cannot be used are named
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    folder = tmp_path / "data" / "files"
+    folder.mkdir(parents=True)
+    task = Tones()
+    for position, path in enumerate(task.clips()["path"]):
+        soundfile.write(folder / path, task.waveform(position)[0], 16_000)
+    return Files(data=tmp_path / "data")
+
+
+def spoil(files: Files, kind: str) -> Path:
+    assert files.data is not None
+    path = files.data / "files" / "03-1.wav"
+    if kind == "truncated":
+        path.write_bytes(path.read_bytes()[:20])
+    elif kind == "empty":
+        soundfile.write(path, np.zeros(0, np.float32), 16_000)
+    elif kind == "nan":
+        soundfile.write(path, np.full(8_000, np.nan, np.float32), 16_000, subtype="FLOAT")
+    elif kind == "no sound":
+        path.write_text("not a sound")
+    else:
+        path.unlink()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["truncated", "empty", "nan", "no sound", "missing"])
+def test_a_clip_that_cannot_be_used_is_named(files: Files, tmp_path: Path, kind: str) -> None:
+    path = spoil(files, kind)
+    with pytest.raises((tasks.drawer.BadData, DataMissing), match=path.name):
+        decode(files, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_stereo_and_other_rates_are_read(files: Files, tmp_path: Path) -> None:
+    assert files.data is not None
+    time = np.arange(22_050) / 44_100
+    tone = 0.5 * np.sin(2 * np.pi * 900 * time)
+    soundfile.write(files.data / "files" / "03-1.wav", np.stack([tone, tone], 1), 44_100)
+    decoded = decode(files, tmp_path / "cache")
+    assert decoded.lengths[3 * LABELS + 1] == 8_000
+
+
+def test_a_changed_file_is_decoded_again(files: Files, tmp_path: Path) -> None:
+    assert files.data is not None
+    before = decode(files, tmp_path / "cache").data_hash
+    soundfile.write(files.data / "files" / "03-1.wav", np.full(4_000, 0.1, np.float32), 16_000)
+    assert decode(files, tmp_path / "cache").data_hash != before
