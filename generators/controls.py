@@ -12,7 +12,7 @@ from torch import Tensor
 from .base import Draws, LogMel, Source, white_noise
 from .drawer import UsageError
 from .dsp import in_chunks
-from .parts import Parts, Whole, only_part
+from .parts import Part, Whole, create_one
 
 
 @dataclass(kw_only=True)
@@ -31,14 +31,13 @@ class ShuffledPatches(Whole, Source, name="shuffled_patches"):
     speed = "fast"
     needs = "nothing"
 
-    of: Parts | str = field(default_factory=lambda: {"audiopg": {}})
+    of: Part | str = field(default_factory=lambda: {"audiopg": {}})
     patch: tuple[int, int] = (16, 16)
-    horizon: int | None = None
 
     def __post_init__(self) -> None:
         if min(self.patch) < 1:
             raise UsageError(f"source.patch={self.patch}: expected bands and frames, as in [16,16].")
-        self.label, self.child = only_part(self.of, self, "source.of")
+        self.label, self.child = create_one(self.of, self, "source.of")
 
     def parameters(self, indices: Tensor) -> dict[str, Tensor]:
         """The key of the order of patches, int64 ``(B,)``: how many there are the image tells."""
@@ -99,10 +98,10 @@ class PhaseRandomised(Whole, Source, name="phase_randomised"):
     speed = "moderate"
     needs = "nothing"
 
-    of: Parts | str = field(default_factory=lambda: {"audiopg": {}})
+    of: Part | str = field(default_factory=lambda: {"audiopg": {}})
 
     def __post_init__(self) -> None:
-        self.label, self.child = only_part(self.of, self, "source.of")
+        self.label, self.child = create_one(self.of, self, "source.of")
         if self.child.kind != "waveform":
             raise UsageError(
                 f"source.of={self.label} makes no sounds, and only sounds have phases. "
@@ -135,7 +134,7 @@ class PhaseRandomised(Whole, Source, name="phase_randomised"):
     def identity(self) -> dict[str, Any]:
         """Its own fields, and the identity of the source it is made of."""
         values = super().identity()
-        for key in ("cache", "height", "width"):
+        for key in ("cache", "height", "width", "horizon"):
             del values[key]
         return {**values, "of": self.child.identity()}
 

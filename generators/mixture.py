@@ -43,26 +43,25 @@ class Mixture(Whole, Source, name="mixture"):
     needs = "nothing"
 
     parts: Parts = field(default_factory=lambda: {"audiopg": 1.0, "dead_leaves": 1.0})
-    horizon: int | None = None
     _measured: dict[tuple[str, LogMel], tuple[float, float]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
         where = "source.parts"
-        spelt = spelt_out(self.parts, where)
+        spelt = spelt_out(self.parts, where, weighted=True)
         for label, values in spelt.items():
             if values["name"] == self.name:
                 raise UsageError(f"{where}.{label}: a mixture holds no mixture. Name its parts here.")
         if len(spelt) < 2:
             (label,) = spelt
+            name, other = spelt[label]["name"], "audiopg" if label == "noise" else "noise"
             raise UsageError(
-                f"a mixture of {label} alone is no mixture. Type source={spelt[label]['name']}, or "
-                f"name another part, for example '{where}={{{label}: 1, noise: 1}}'."
+                f"{where} holds {label} alone, which is no mixture. Type source={name}, or add another "
+                f"part, for example {where}.{other}=1."
             )
         self.weights = {
-            label: knots(values.get("weight", 1.0), f"{where}.{label}")
-            for label, values in spelt.items()
+            label: knots(values["weight"], f"{where}.{label}") for label, values in spelt.items()
         }
         turns = {at / (len(w) - 1) for w in self.weights.values() if len(w) > 1 for at in range(len(w))}
         for turn in sorted(turns or {0.0}):  # shares are linear in between

@@ -11,12 +11,15 @@ from .drawer import Drawer, UsageError, neighbours
 
 sources = Drawer("source", Path(__file__).parent, "generators")
 
-Parts = Annotated[dict[str, Any], "sources"]
+Parts = Annotated[dict[str, Any], "weighted sources"]
 """Sources by label: ``{"audiopg": 2, "pink": {"name": "noise", "colour": "pink", "weight": 1}}``.
 
-A value is a weight, a list of weights, or fields of the source with ``name`` (the label where it is
-left out) and ``weight``.
+A value is a weight, a list of weights, or the fields of the source, with ``weight`` (1 where it is left
+out) and ``name`` (the label where it is left out) among them.
 """
+
+Part = Annotated[dict[str, Any], "one source"]
+"""One source with its fields, as ``{"noise": {"colour": "pink"}}``; ``"noise"`` stands for it alone."""
 
 OF_THE_WHOLE = ("seed", "size", "cache", "height", "width", "horizon")  # given to all parts alike
 
@@ -28,21 +31,26 @@ class Whole:
     height: int = 80  # rows of its images, mel bands
     width: int = 208  # frames of its pictures
     cache: Path = Path("cache")
+    horizon: int | None = None  # index at which the training ends; None where it does not tell the time
 
 
-def spelt_out(parts: Any, where: str) -> dict[str, dict[str, Any]]:
-    """Parts as ``{label: {"name": ..., fields as typed}}``, in the order of the labels.
+def spelt_out(parts: Any, where: str, *, weighted: bool) -> dict[str, dict[str, Any]]:
+    """Parts as ``{label: {"name": ..., "weight": ..., fields as typed}}``, in the order of the labels.
 
-    ``where`` is the key they were typed under, for example ``source.parts``. Raises
-    :class:`UsageError` for anything that is no source or no field of it.
+    ``where`` is the key they were typed under, for example ``source.parts``; only ``weighted`` parts
+    have a weight. Raises :class:`UsageError` for anything that is no source or no field of it.
     """
+    example = f"'{where}={{audiopg: 1, noise: 1}}'" if weighted else f"{where}=noise"
+    if isinstance(parts, str) and parts:
+        parts = {parts: {}}
     if not isinstance(parts, dict) or not parts:
-        raise UsageError(f"{where}={parts!r} names no source. Type for example '{where}={{noise: 1}}'.")
+        raise UsageError(f"{where}={parts!r} names no source. Type for example {example}.")
     found = {}
-    for label in sorted(map(str, parts)):
-        value = parts[label]
-        values = dict(value) if isinstance(value, dict) else {"weight": value}
-        values = {"name": label, **{str(key): item for key, item in values.items()}}
+    for label, value in sorted(parts.items()):
+        if not isinstance(value, dict) and not weighted:
+            raise UsageError(f"{where}.{label}={value!r}: expected fields, as in {example}.")
+        typed = value if isinstance(value, dict) else {"weight": value}
+        values = {"name": label, **({"weight": 1.0} if weighted else {}), **typed}
         name = values["name"]
         if name not in sources.names():
             known = neighbours(str(name), sources.names())
@@ -51,10 +59,10 @@ def spelt_out(parts: Any, where: str) -> dict[str, dict[str, Any]]:
         for key in values:
             if key in OF_THE_WHOLE:
                 raise UsageError(f"{where}.{label}.{key} cannot be set: all parts have the same.")
-            if key not in ("name", "weight", *own):
-                typed = [field for field in own if field not in OF_THE_WHOLE]
+            if key not in own and key != "name" and not (weighted and key == "weight"):
+                free = [field for field in own if field not in OF_THE_WHOLE]
                 raise UsageError(
-                    f"{where}.{label}: source {name!r} has no field {key!r}.{neighbours(key, typed)}"
+                    f"{where}.{label}: source {name!r} has no field {key!r}.{neighbours(key, free)}"
                 )
         found[label] = values
     return found
@@ -77,17 +85,12 @@ def create(parts: dict[str, dict[str, Any]], whole: Source, where: str) -> dict[
     return created
 
 
-def only_part(parts: Any, whole: Source, where: str) -> tuple[str, Source]:
-    """Label and source where ``parts`` must name exactly one, without a weight.
-
-    A name alone, ``source.of=noise``, stands for that source with its default fields.
-    """
-    spelt = spelt_out({parts: {}} if isinstance(parts, str) else parts, where)
-    if len(spelt) != 1 or any("weight" in values for values in spelt.values()):
-        name = next(iter(spelt))
+def create_one(part: Any, whole: Source, where: str) -> tuple[str, Source]:
+    """Label and source of a :data:`Part`; raises :class:`UsageError` where it names several."""
+    spelt = spelt_out(part, where, weighted=False)
+    if len(spelt) != 1:
         raise UsageError(
-            f"{where} is one source and has no weight, got {', '.join(spelt)}. "
-            f"Type {where}={name}, or with fields '{where}={{{name}: {{...}}}}'."
+            f"{where} is one source, got {', '.join(spelt)}. Type for example {where}={min(spelt)}."
         )
     ((label, source),) = create(spelt, whole, where).items()
     return label, source

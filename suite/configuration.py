@@ -42,11 +42,13 @@ def configure(overrides: list[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_module("suite.conf", version_base="1.3"):
         chosen = compose("config", overrides=list(choices.values()))
+        parts = [word for word in overrides if registry.holds_parts(chosen, word.partition("=")[0])]
         for word in overrides:
-            if word not in choices.values():
+            if word not in choices.values() and word not in parts:
                 registry.check_key(chosen, word.partition("=")[0])
         try:
-            config = compose("config", overrides=overrides)
+            config = compose("config", overrides=[word for word in overrides if word not in parts])
+            registry.set_parts(config, parts)
             registry.check_running(plain_config(config))
         except (HydraException, OmegaConfBaseException) as error:
             reason = str(error).splitlines()[0]

@@ -63,13 +63,14 @@ class Experiment:
         """The row's name in tables: the source with its fields that differ from the default."""
         if self.control:
             return self.control
-        defaults = registry.node("source", self.source["name"])
-        changed = [f"{key}={value}" for key, value in self.source.items() if value != defaults.get(key)]
-        return " ".join([self.source["name"], *changed])
+        changed = registry.changed("source", self.source)
+        return " ".join([self.source["name"], *(f"{key}={value}" for key, value in changed.items())])
 
     @property
     def is_control(self) -> bool:
-        return self.control is not None or self.source["name"] == "noise"
+        if self.control is not None or self.source["name"] == "noise":
+            return True
+        return bool(drawers.sources.entries()[self.source["name"]].facts["family"] == "control")
 
     @property
     def run_id(self) -> str:
@@ -95,17 +96,15 @@ class Experiment:
 
     def build_source(self, data: Path, cache: Path) -> Source:
         """The source, with its geometry from the front-end and its seed from the experiment."""
-        fields = {key: tupled(value) for key, value in self.source.items() if key != "name"}
-        name = self.source["name"]
+        source = {key: tupled(value) for key, value in located(self.source, data).items()}
+        name = source.pop("name")
         known = {field.name for field in dataclasses.fields(generators.catalogue.get(name))}
-        for key in ("folder", "manifest"):  # relative to the data folder where they are not found here
-            place = fields.get(key)
-            if key in known and place and not Path(place).exists() and (data / place).exists():
-                fields[key] = str(data / place)
         frames = self.frontend.frames if self.pool is None else max(CLIP_FRAMES, self.frontend.frames)
-        given = {"seed": self.seed, "cache": cache, "height": self.frontend.bands, "width": frames}
-        fields |= {key: value for key, value in given.items() if key in known}
-        return generators.create(name, **fields)
+        given: dict[str, Any] = {"seed": self.seed, "cache": cache}
+        given |= {"height": self.frontend.bands, "width": frames}
+        if self.pool is None:  # an index tells the time only where none comes again
+            given["horizon"] = self.scale.steps * self.scale.batch
+        return generators.create(name, **source, **{k: v for k, v in given.items() if k in known})
 
     def build_masking(self) -> Masking:
         return build(drawers.masks, self.masking)
@@ -129,8 +128,22 @@ def build(drawer: Any, values: dict[str, Any]) -> Any:
     return drawer.create(values["name"], **fields)
 
 
+def located(source: dict[str, Any], data: Path) -> dict[str, Any]:
+    """A source's fields, its folders and manifests below ``data`` where they are not found here."""
+
+    def place(key: str, value: Any) -> Any:
+        if isinstance(value, dict):  # the sources it is made of
+            return located(value, data)
+        elsewhere = key in ("folder", "manifest") and value and not Path(value).exists()
+        return str(data / value) if elsewhere and (data / value).exists() else value
+
+    return {key: place(key, value) for key, value in source.items()}
+
+
 def tupled(value: Any) -> Any:
     """YAML's lists as tuples, so that equal settings compare and hash equal."""
+    if isinstance(value, dict):
+        return {key: tupled(item) for key, item in value.items()}
     return tuple(tupled(item) for item in value) if isinstance(value, (list, tuple)) else value
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from generators.drawer import Drawer, UsageError, conforms, neighbours
+from generators.parts import OF_THE_WHOLE, Part, Parts, spelt_out
 from suite import drawers
 
 # The drawers whose entries are configuration groups: source=..., masking=..., objective=...
@@ -20,7 +22,7 @@ GROUPS: dict[str, Drawer] = {
     "objective": drawers.objectives,
 }
 
-SET_BY_THE_SUITE = {"seed", "size", "cache", "height", "width"}  # not typed by users
+SET_BY_THE_SUITE = set(OF_THE_WHOLE)  # not typed by users
 
 
 RUNNING = {  # the keys of config.yaml that change no result, and their types
@@ -61,12 +63,21 @@ def node(group: str, name: str) -> dict[str, Any]:
     return values
 
 
-def normalised(group: str, values: dict[str, Any]) -> dict[str, Any]:
+def made_of(group: str, name: str) -> dict[str, bool]:
+    """The fields of an entry that hold sources, and whether these have weights."""
+    hints = typing.get_type_hints(GROUPS[group].get(name), include_extras=True)
+    options = {key: (hint, *typing.get_args(hint)) for key, hint in hints.items()}
+    return {key: Parts in hint for key, hint in options.items() if Parts in hint or Part in hint}
+
+
+def normalised(group: str, values: dict[str, Any], where: str = "") -> dict[str, Any]:
     """An entry's configuration with whole numbers as floats where its fields are floats.
 
-    ``source.seconds=5`` and ``source.seconds=5.0`` are one experiment.
+    ``source.seconds=5`` and ``source.seconds=5.0`` are one experiment. Sources that the entry is made
+    of are spelt out with all their fields. ``where`` is the entry's key where that is not the group.
     """
     hints = typing.get_type_hints(GROUPS[group].get(values["name"]))
+    inner = made_of(group, values["name"])
 
     def as_float(value: Any, hint: Any) -> Any:
         if isinstance(value, list):
@@ -74,7 +85,78 @@ def normalised(group: str, values: dict[str, Any]) -> dict[str, Any]:
         whole = isinstance(value, int) and not isinstance(value, bool)
         return float(value) if whole and "float" in str(hint) and "int" not in str(hint) else value
 
-    return {key: as_float(value, hints.get(key)) for key, value in values.items()}
+    def as_parts(value: Any, key: str) -> dict[str, Any]:
+        parts = {}
+        for label, part in spelt_out(value, key, weighted=inner[key.rpartition(".")[2]]).items():
+            fields = {name: item for name, item in part.items() if name != "weight"}
+            full = normalised(group, {**node(group, part["name"]), **fields}, f"{key}.{label}")
+            weight = {"weight": as_float(part["weight"], float)} if "weight" in part else {}
+            parts[label] = {**full, **weight}
+        return parts
+
+    return {
+        key: as_parts(value, f"{where or group}.{key}")
+        if key in inner
+        else as_float(value, hints.get(key))
+        for key, value in values.items()
+    }
+
+
+def changed(group: str, values: dict[str, Any]) -> dict[str, str]:
+    """The fields of a normalised configuration that differ from the default, as they can be typed."""
+    inner = made_of(group, values["name"])
+    default = normalised(group, node(group, values["name"]))
+    differ = {key: value for key, value in values.items() if value != default.get(key)}
+    return {
+        key: typed_parts(group, value) if key in inner else str(value) for key, value in differ.items()
+    }
+
+
+def typed_parts(group: str, parts: dict[str, Any]) -> str:
+    """Spelt-out parts in short: ``{dead_leaves: 2, pink: {name: noise, colour: pink}}``, or a name."""
+    words = []
+    for label, part in parts.items():
+        fields = changed(group, {key: value for key, value in part.items() if key != "weight"})
+        if part["name"] != label:
+            fields = {"name": part["name"], **fields}
+        weight = str(part.get("weight", 1.0)).replace(".0,", ",").replace(".0]", "]").removesuffix(".0")
+        if not fields and "weight" not in part and len(parts) == 1:
+            return label
+        if fields and weight != "1":
+            fields["weight"] = weight
+        inside = ", ".join(f"{key}: {value}" for key, value in fields.items())
+        words.append(f"{label}: {{{inside}}}" if fields else f"{label}: {weight}")
+    return f"{{{', '.join(words)}}}"
+
+
+def set_parts(config: DictConfig, words: list[str]) -> None:
+    """Put ``source.parts=...`` and ``source.parts.noise.colour=...`` into a composed configuration.
+
+    What is typed replaces the default: these keys are free, so nothing could take a part away.
+    """
+    typed: dict[str, Any] = {}
+    for word in words:
+        override = OverridesParser.create().parse_override(word)
+        if override.is_sweep_override() or override.is_delete():
+            raise UsageError(f"{word!r}: expected one value. Type for example source.of=noise.")
+        *path, last = override.key_or_group.split(".")
+        place = typed
+        for key in path:
+            below = place.setdefault(key, {})
+            if not isinstance(below, dict):  # a weight or a name, which now gets fields
+                below = {below: {}} if isinstance(below, str) else {"weight": below}
+                place[key] = below
+            place = below
+        place[last] = override.value()
+    for group, fields in typed.items():
+        for key, value in fields.items():
+            OmegaConf.update(config, f"{group}.{key}", value, merge=False)
+
+
+def holds_parts(config: DictConfig, key: str) -> bool:
+    """Whether a key lies in a field of the chosen entry that holds sources."""
+    group, *path = key.lstrip("+~").split(".")
+    return group in GROUPS and bool(path) and path[0] in made_of(group, config[group]["name"])
 
 
 def register() -> None:

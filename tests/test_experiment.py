@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from generators.drawer import UsageError
 from suite import checkpoint, comparison, drawers
@@ -101,6 +102,8 @@ def test_every_field_of_a_source_changes_the_run(name: str) -> None:
             word = f"source.{key}={not value}"
         elif isinstance(value, (int, float)):
             word = f"source.{key}={value + 1}"
+        elif OmegaConf.is_dict(value):  # sources it is made of
+            word = f"source.{key}.noise.colour=pink"
         else:
             continue
         assert experiment(*base, word).run_id != original, word
