@@ -7,6 +7,7 @@ change (another pitch, another level, another voice).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,7 +118,7 @@ class Notes(Clip):
         }
 
     def draw_onsets(self, draws: Draws, count: Tensor) -> Tensor:
-        """Onsets in samples, int64 ``(B, M)``, in order; the clip's end for notes that do not happen."""
+        """Onsets in samples, int64 ``(B, M)``, in order; the clip's end where no note happens."""
         most = self.notes[1]
         number = torch.arange(most)
         happens = number < count[:, None]
@@ -172,6 +173,31 @@ def drawn_of(source: Any, index: int) -> dict[str, Any]:
     return {key: value[0].tolist() for key, value in drawn.items()}
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of 512 samples that stretches of sound cover, (R,) each, one stretch after the other."""
+
+    owner: Tensor  # number of the stretch
+    target: Tensor  # row of the batch, clip * rows + row
+    since: Tensor  # time within the stretch at the row's first sample, in samples; may be negative
+
+
+def rows_covered(clip: Tensor, onset: Tensor, length: Tensor, rows: int) -> Rows:
+    """Rows of stretches (E,) that start at sample ``onset`` of ``clip``; none beyond its end."""
+    length = torch.minimum(length, rows * dsp.ROW - onset).clamp_min(0)
+    first = onset // dsp.ROW
+    count = torch.where(length > 0, (onset + length - 1) // dsp.ROW - first + 1, 0)
+    owner = torch.repeat_interleave(torch.arange(len(clip), device=clip.device), count)
+    row = torch.arange(len(owner), device=clip.device) + (first - count.cumsum(0) + count)[owner]
+    return Rows(owner, clip[owner] * rows + row, row * dsp.ROW - onset[owner])
+
+
+def pick_weighted(draws: Draws, factor: str, weights: Sequence[float], *shape: int) -> Tensor:
+    """Numbers drawn in proportion to ``weights``, int64 ``(B, *shape)``."""
+    share = torch.tensor(weights, dtype=torch.float64).cumsum(0)
+    return torch.searchsorted(share, draws.uniform(factor, 0.0, float(share[-1]), *shape), right=True)
+
+
 def add_rows(out: Tensor, target: Tensor, values: Tensor) -> None:
     """Add rows ``values`` (R, 512) to rows ``target`` (R,) of ``out``, in one order on any device."""
     if out.device.type == "cpu":
@@ -205,6 +231,16 @@ def check_positive(source: Any, *names: str, highest: float | None = None) -> No
     """Refuse a field (low, high) unless 0 < low <= high <= ``highest``."""
     tiny = 1e-12
     check_ranges(source, *names, lowest=tiny, highest=highest)
+
+
+def check_weights(source: Any, *names: str) -> None:
+    """Refuse fields that are weights, unless all are at least 0 and one is positive."""
+    weights = [getattr(source, name) for name in names]
+    if min(weights) < 0.0 or not sum(weights) > 0.0:
+        raise UsageError(
+            f"source.{', source.'.join(names)} = {weights}: expected weights of at least 0, one of "
+            f"them positive. Type for example source.{names[0]}=1."
+        )
 
 
 def check_shares(source: Any, *names: str) -> None:

@@ -11,8 +11,16 @@ from torch import Tensor
 
 from .. import dsp
 from ..base import Draws, Source
-from ..drawer import UsageError
-from .layout import Notes, check_positive, check_ranges, decibels, drawn_of, log_uniform
+from .layout import (
+    Notes,
+    check_positive,
+    check_ranges,
+    check_weights,
+    decibels,
+    drawn_of,
+    log_uniform,
+    pick_weighted,
+)
 from .modes import ring
 
 BELOW_NYQUIST = 0.95
@@ -76,12 +84,7 @@ class Struck(Notes, Source, name="struck"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        weights = [getattr(self, body) for body in BODIES]
-        if min(weights) < 0.0 or not sum(weights) > 0.0:
-            raise UsageError(
-                f"source.{', source.'.join(BODIES)} = {weights}: expected weights of at least 0, "
-                "one of them positive. Type for example source.bar=1."
-            )
+        check_weights(self, *BODIES)
         check_positive(self, "f0_hz", highest=BELOW_NYQUIST * self.sample_rate / 2)
         check_positive(self, "t60_seconds", "loss", "contact_seconds", "aspect")
         check_ranges(self, "warble", lowest=0.0, highest=0.5)
@@ -90,9 +93,7 @@ class Struck(Notes, Source, name="struck"):
         """Notes ``(B, M)``, bodies ``(B, V)``, weights of the modes at the strike ``(B, M, 2K)``."""
         draws, voices = Draws(self.seed, indices), self.voices[1]
         drawn = self.draw_notes(draws)
-        share = torch.tensor([getattr(self, body) for body in BODIES], dtype=torch.float64).cumsum(0)
-        choice = draws.uniform("body", 0.0, float(share[-1]), voices)
-        drawn["body"] = torch.searchsorted(share, choice, right=True)
+        drawn["body"] = pick_weighted(draws, "body", [getattr(self, body) for body in BODIES], voices)
         for key in VOICE:
             uniform = key in ("aspect", "warble")
             limits = getattr(self, key)
