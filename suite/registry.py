@@ -22,7 +22,7 @@ GROUPS: dict[str, Drawer] = {
     "objective": drawers.objectives,
 }
 
-SET_BY_THE_SUITE = set(OF_THE_WHOLE)  # not typed by users
+SET_BY_THE_SUITE = {*OF_THE_WHOLE, "workers"}  # not typed by users
 
 
 RUNNING = {  # the keys of config.yaml that change no result, and their types
@@ -33,6 +33,8 @@ RUNNING = {  # the keys of config.yaml that change no result, and their types
     "workers": int,
     "dry": bool,
     "count": int,
+    "masks": bool,
+    "patience": float,
     "checkpoint_seconds": float,
     "log_every": int,
     "device": str,

@@ -129,6 +129,11 @@ class Crops(Source):
     # ------------------------------------------------------------------------------------------------
     # What is in the files.
 
+    def facts(self) -> dict[str, Any]:
+        """What a run should remember: how many files there are, and what was wrong with which."""
+        faults = self.decoded.faults if self.decode == "once" else self.reading.faults
+        return {"source": self.name, "files": len(self.files), "unusable": dict(faults)}
+
     @property
     def content_hashes(self) -> list[tuple[str, str]]:
         """(file, SHA-256 of its decoded sound) of every file that can be used; decodes them all."""
