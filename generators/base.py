@@ -150,10 +150,14 @@ _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 
 
 def _mix(state: Tensor) -> Tensor:
-    """SplitMix64's finaliser (Steele, Lea, Flood 2014) on int64 with wrapping products."""
-    state = (state ^ ((state >> 30) & 0x3FFFFFFFF)) * _MIX_1
-    state = (state ^ ((state >> 27) & 0x1FFFFFFFFF)) * _MIX_2
-    return state ^ ((state >> 31) & 0x1FFFFFFFF)
+    """SplitMix64's finaliser (Steele, Lea, Flood 2014) on int64 with wrapping products, in place."""
+    shifted = torch.empty_like(state)
+    for shift, factor in ((30, _MIX_1), (27, _MIX_2), (31, 1)):
+        torch.bitwise_right_shift(state, shift, out=shifted)
+        state ^= shifted.bitwise_and_((1 << (64 - shift)) - 1)  # a logical shift
+        if factor != 1:
+            state *= factor
+    return state
 
 
 def _salt(seed: int, factor: str) -> int:
@@ -186,16 +190,22 @@ class Draws:
         return _mix(self.keys(factor)[:, None] + counter).reshape(len(self.indices), *shape)
 
     def uniform(self, factor: str, low: float = 0.0, high: float = 1.0, *shape: int) -> Tensor:
-        """U[low, high) in float64, shape ``(B, *shape)``."""
+        """U[low, high) in float64, shape ``(B, *shape)``; nothing is drawn where they are equal."""
+        if low == high:
+            return torch.full((len(self.indices), *shape), low, dtype=torch.float64)
         unit = ((self.bits(factor, *shape) >> 11) & 0x1FFFFFFFFFFFFF).double() * 2.0**-53
         return low + (high - low) * unit
 
     def integers(self, factor: str, low: int, high: int, *shape: int) -> Tensor:
         """Uniform integers from ``low`` to ``high``, both included, int64 ``(B, *shape)``."""
+        if low == high:
+            return torch.full((len(self.indices), *shape), low, dtype=torch.int64)
         return (self.uniform(factor, 0.0, 1.0, *shape) * (high - low + 1)).long() + low
 
     def happens(self, factor: str, p_apply: float, *shape: int) -> Tensor:
         """True with probability ``p_apply``, bool ``(B, *shape)``."""
+        if p_apply <= 0.0 or p_apply >= 1.0:
+            return torch.full((len(self.indices), *shape), p_apply >= 1.0)
         return self.uniform(factor, 0.0, 1.0, *shape) < p_apply
 
     def normal(self, factor: str, *shape: int) -> Tensor:
@@ -211,5 +221,10 @@ def white_noise(keys: Tensor, samples: int, device: torch.device) -> Tensor:
     """
     quarter = -(-samples // 4)
     counter = torch.arange(1, quarter + 1, dtype=torch.int64, device=device) * _GOLDEN
-    lanes = _mix(keys.to(device)[:, None] + counter).view(torch.int16)  # (B, 4 * quarter)
-    return lanes[:, :samples].float().mul_(2.0**-15)
+    out = torch.empty(len(keys), samples, device=device)
+    # on a CPU as many rows at a time as its cache holds
+    pieces = max(1, 2**15 // max(1, quarter)) if device.type == "cpu" else max(1, len(keys))
+    for key, rows in zip(keys.to(device).split(pieces), out.split(pieces), strict=True):
+        lanes = _mix(key[:, None] + counter).view(torch.int16)  # (rows, 4 * quarter)
+        rows.copy_(lanes[:, :samples]).mul_(2.0**-15)
+    return out
