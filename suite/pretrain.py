@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,8 +17,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
-from generators.drawer import UsageError
-from suite import checkpoint
+from generators.base import Source
+from generators.drawer import BadData, DataMissing, UsageError
+from suite import checkpoint, leakage
 from suite.checkpoint import Cost
 from suite.experiment import Experiment, full
 from suite.machine import Machine, peak_memory, provenance
@@ -76,7 +77,9 @@ def pretrain(
             checkpoint.write_json(run / checkpoint.FRONTEND, experiment.frontend.plain())
             checkpoint.finish(run, Cost(parameters=encoder_parameters, device=machine.describe()))
         return run
-    stream = open_stream(experiment, places, machine)
+    source = experiment.build_source(places.data, places.cache)
+    heard = leakage.check(source, places.data, places.cache, experiment.pool or 0)
+    stream = open_stream(source, experiment, places, machine)
     masking = experiment.build_masking()
     scale, training = experiment.scale, experiment.training
     if scale.batch % machine.world:
@@ -129,12 +132,18 @@ def pretrain(
     with interruption(machine) as interrupted, instead_of_running_out(experiment, machine):
         for step in range(first, scale.steps):
             asked = time.perf_counter()
-            images = next(batches)
+            try:
+                images = next(batches)
+            except (BadData, DataMissing):  # of a file: what was learnt so far is kept
+                save(step)
+                raise
             waited += time.perf_counter() - asked
             drawn = masking.sample(
                 scale.batch,
                 objective.encoder.grid(images),
                 generator_of("mask", experiment.seed, step),
+                progress=step / scale.steps,
+                weights=weights_of(masking, objective.encoder.patchify(images), machine),
             )
             mask = drawn.rows(rows.start, rows.stop, machine.device)
 
@@ -156,6 +165,7 @@ def pretrain(
                     line = {name: value.item() for name, value in losses.items()}
                     line |= {"step": done, "samples_seen": done * scale.batch, "lr": rate}
                     line |= {"gradient_norm": norm.item(), "seconds": seconds(), "waited": waited}
+                    line |= {} if mask.strays is None else {"strays": mask.strays}
                     with (run / checkpoint.METRICS).open("a") as file:
                         file.write(json.dumps(line) + "\n")
                 if done in kept_at:
@@ -173,6 +183,8 @@ def pretrain(
     # Finish.
     progress.close()
     if machine.writes:
+        environment = {**asdict(provenance()), **heard, **leakage.facts(source)}
+        checkpoint.write_json(run / checkpoint.ENVIRONMENT, environment)
         checkpoint.save_weights(run / checkpoint.WEIGHTS, objective.state_dict())
         checkpoint.finish(
             run,
@@ -232,9 +244,8 @@ def instead_of_running_out(experiment: Experiment, machine: Machine) -> Iterator
         ) from error
 
 
-def open_stream(experiment: Experiment, places: Places, machine: Machine) -> Stream:
+def open_stream(source: Source, experiment: Experiment, places: Places, machine: Machine) -> Stream:
     """The experiment's training stream, its pool rendered where it has one."""
-    source = experiment.build_source(places.data, places.cache)
     pool = None
     if experiment.pool is not None:
         progress = Progress(f"rendering {source.name}", experiment.pool, 0, 1, show=machine.writes)
@@ -249,13 +260,30 @@ def count_flops(objective: Objective, stream: Stream, masking: Masking, machine:
     """Floating-point operations of one global step, forward and backward (matrix products only)."""
     few = 2
     images = stream.batch(0, machine.rank, machine.world, machine.device)[:few]
-    mask = masking.sample(few, objective.encoder.grid(images), generator_of("flops"))
+    mask = masking.sample(
+        few,
+        objective.encoder.grid(images),
+        generator_of("flops"),
+        weights=weights_of(masking, objective.encoder.patchify(images), replace(machine, world=1)),
+    )
     counter = FlopCounterMode(display=False)
     # The fused attention kernels of a CPU are not counted; the plain one does the same products.
     with counter, sdpa_kernel(SDPBackend.MATH):
         objective.losses(images, mask.rows(0, few, machine.device))["loss"].backward()
     objective.zero_grad(set_to_none=True)
     return float(counter.get_total_flops()) / few * stream.batch_size
+
+
+def weights_of(masking: Masking, patches: Tensor, machine: Machine) -> Tensor | None:
+    """What a weighted masking thinks of the global batch's patches: every rank draws for all."""
+    if not masking.weighted:
+        return None
+    weights = masking.weigh(patches)
+    if machine.world == 1:
+        return weights.cpu()
+    everyone = [torch.empty_like(weights) for _ in range(machine.world)]
+    distributed.all_gather(everyone, weights)
+    return torch.cat(everyone).cpu()
 
 
 def forget_after(path: Path, step: int) -> None:
