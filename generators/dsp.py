@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from .base import white_noise
+
 ROW = 512  # a signal is treated as rows of 512 samples: time = coarse (row) + fine (position in row)
 
 
@@ -65,6 +67,14 @@ def alone(chosen: Tensor, device: torch.device) -> Sequence[Tensor]:
     return chosen.split(1) if device.type == "cpu" else [chosen]
 
 
+def rows_of(group: Tensor, device: torch.device) -> slice | Tensor:
+    """Where a group of :func:`alone` lies in a batch on ``device``; a slice on the CPU: no copy."""
+    if device.type == "cpu":
+        first = int(group)
+        return slice(first, first + 1)
+    return group.to(device)
+
+
 def split_phase(cycles_per_sample: Tensor, offset: Tensor, rows: int) -> tuple[Tensor, Tensor]:
     """Wrapped phases in cycles: coarse ``(..., rows)`` at each row's start, fine ``(..., 512)``.
 
@@ -78,13 +88,22 @@ def split_phase(cycles_per_sample: Tensor, offset: Tensor, rows: int) -> tuple[T
     return (coarse - coarse.floor()).float(), (fine - fine.floor()).float()
 
 
-def phase(cycles_per_sample: Tensor, offset: Tensor, rows: int) -> Tensor:
-    """Phase in cycles within [0, 2], float32 ``(B, rows, 512)``; arguments float64 ``(B,)``."""
+def phase(cycles_per_sample: Tensor, offset: Tensor, rows: int, out: Tensor | None = None) -> Tensor:
+    """Phase in cycles within [0, 2], float32 ``(B, rows, 512)``; arguments float64 ``(B,)``.
+
+    This and the tones below write into ``out`` where it is given: fresh memory costs as they do.
+    """
     coarse, fine = split_phase(cycles_per_sample, offset, rows)
-    return coarse[:, :, None] + fine[:, None, :]
+    return torch.add(coarse[:, :, None], fine[:, None, :], out=out)
 
 
-def sum_of_sines(cycles_per_sample: Tensor, amplitude: Tensor, offset: Tensor, rows: int) -> Tensor:
+def sum_of_sines(
+    cycles_per_sample: Tensor,
+    amplitude: Tensor,
+    offset: Tensor,
+    rows: int,
+    out: Tensor | None = None,
+) -> Tensor:
     """Sum over K of amplitude * sin(2 pi (f t + offset)): float32 ``(B, rows, 512)``.
 
     All arguments are float64 ``(B, K)``; offsets are in cycles. One matrix product per clip: with
@@ -95,7 +114,7 @@ def sum_of_sines(cycles_per_sample: Tensor, amplitude: Tensor, offset: Tensor, r
     scale = amplitude.float()[..., None]
     left = torch.cat([coarse.sin() * scale, coarse.cos() * scale], dim=1)  # (B, 2K, rows)
     right = torch.cat([fine.cos(), fine.sin()], dim=1)  # (B, 2K, 512)
-    return torch.bmm(left.transpose(1, 2), right)
+    return torch.bmm(left.transpose(1, 2), right, out=out)
 
 
 def frequency_modulation(
@@ -104,6 +123,7 @@ def frequency_modulation(
     index: Tensor,
     offsets: tuple[Tensor, Tensor],
     rows: int,
+    out: Tensor | None = None,
 ) -> Tensor:
     """sin(2 pi f t + index sin(2 pi m t)), float32 ``(B, rows, 512)``.
 
@@ -112,26 +132,37 @@ def frequency_modulation(
     """
     swing = phase(modulator, offsets[1], rows).mul_(2.0 * math.pi).sin_()
     swing.mul_((index / (2.0 * math.pi)).float()[:, None, None])
-    return phase(carrier, offsets[0], rows).add_(swing).mul_(2.0 * math.pi).sin_()
+    return phase(carrier, offsets[0], rows, out).add_(swing).mul_(2.0 * math.pi).sin_()
 
 
-def naive_saw(cycles_per_sample: Tensor, offset: Tensor, rows: int) -> Tensor:
+def naive_saw(
+    cycles_per_sample: Tensor, offset: Tensor, rows: int, out: Tensor | None = None
+) -> Tensor:
     """2 (c - floor(c + 1/2)) of the phase c, in [-1, 1), aliased, float32 ``(B, rows, 512)``."""
-    return phase(cycles_per_sample, offset + 0.5, rows).frac_().sub_(0.5).mul_(2.0)
+    return phase(cycles_per_sample, offset + 0.5, rows, out).frac_().sub_(0.5).mul_(2.0)
 
 
-def naive_square(cycles_per_sample: Tensor, offset: Tensor, rows: int) -> Tensor:
+def naive_square(
+    cycles_per_sample: Tensor, offset: Tensor, rows: int, out: Tensor | None = None
+) -> Tensor:
     """sgn(sin 2 pi c) of the phase c, aliased, float32 ``(B, rows, 512)``: the saw's sign."""
-    return phase(cycles_per_sample, offset + 0.5, rows).frac_().sub_(0.5).sign_()
+    return phase(cycles_per_sample, offset + 0.5, rows, out).frac_().sub_(0.5).sign_()
+
+
+def naive_triangle(
+    cycles_per_sample: Tensor, offset: Tensor, rows: int, out: Tensor | None = None
+) -> Tensor:
+    """2 |saw| - 1: -1 at phase 0 and 1 at phase 1/2, aliased, float32 ``(B, rows, 512)``."""
+    return naive_saw(cycles_per_sample, offset, rows, out).abs_().mul_(2.0).sub_(1.0)
 
 
 def ramp(time: Tensor, start: Tensor, length: Tensor) -> Tensor:
     """0 until ``start``, a line to 1 at ``start + length - 1``, then 1 (both ends included).
 
-    Integer samples in, float64 out, all of one shape.
+    A length of 0 is a step: 1 from ``start`` on. Integer samples in, float64 out, all of one shape.
     """
     slope = 1.0 / (length - 1).clamp_min(1).double()
-    return (time - start).double().mul_(slope).clamp_(0.0, 1.0)
+    return (time - start + (length < 1)).double().mul_(slope).clamp_(0.0, 1.0)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -153,3 +184,40 @@ def shape_spectrum(waveform: Tensor, power_slope: float) -> Tensor:
     gain[0] = 0.0
     shaped: Tensor = torch.fft.irfft(spectrum.mul_(gain), n=waveform.shape[-1])
     return shaped
+
+
+# ---------------------------------------------------------------------------------------------------
+# Noise in the time domain.
+
+
+def gaussian_noise(keys: Tensor, samples: int, device: torch.device) -> Tensor:
+    """N(0, 1) white noise, float32 ``(B, samples)``, from keys int64 ``(B,)``, by Box and Muller.
+
+    Radius and angle have 65536 values each; magnitudes reach 4.9.
+    """
+    if device.type == "cpu" and len(keys) > 1:  # see alone
+        return torch.cat([gaussian_noise(key, samples, device) for key in keys.split(1)])
+    half = -(-samples // 2)
+    uniform = white_noise(keys, 2 * half, device)  # multiples of 2^-15 in [-1, 1)
+    radius = uniform[:, :half].add(1.0 + 2.0**-16).mul_(0.5).log_().mul_(-2.0).sqrt_()
+    angle = uniform[:, half:].mul(math.pi)
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :samples]
+
+
+def voss_noise(keys: Tensor, samples: int, device: torch.device, rows: int = 20) -> Tensor:
+    """Pink noise by Voss and McCartney, peak 1, float32 ``(B, samples)``.
+
+    The sum of ``rows`` rows of N(0, 1); row i holds each of its numbers for 2^i samples. About
+    -3 dB per octave down to sample rate / 2^rows.
+    """
+    lengths = [-(-samples // 2**row) for row in range(rows)]
+    numbers = gaussian_noise(keys, sum(lengths), device).split(lengths, dim=1)
+    total = numbers[-1]
+    for row in reversed(numbers[:-1]):  # from the slowest to the fastest
+        total = total.repeat_interleave(2, dim=1)[:, : row.shape[1]] + row
+    return peak_normalise(total)
+
+
+def brown_noise(keys: Tensor, samples: int, device: torch.device) -> Tensor:
+    """The running sum of N(0, 1) white noise, summed in float64, peak 1: float32 ``(B, samples)``."""
+    return peak_normalise(gaussian_noise(keys, samples, device).cumsum(1, dtype=torch.float64).float())
