@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..base import Draws, Source, white_noise
+from ..dsp import in_chunks
 from .fields import GreyField, Range, check_range, stretch
 
 
@@ -56,15 +57,23 @@ class DiamondSquare(GreyField, Source, name="diamond_square"):
             "noise_key": draws.keys("noise"),
         }
 
+    def render(self, parameters: dict[str, Tensor], device: torch.device) -> Tensor:
+        """Pictures ``(B, F, T)`` in [0, 1], float32 on ``device``."""
+        rows, columns = (count * self.square + 1 for count in self.squares)
+
+        def grow(drawn: dict[str, Tensor]) -> Tensor:
+            noise = white_noise(drawn["noise_key"].to(device), rows * columns, device)
+            return displace(noise, drawn["decay"].to(device), self.squares, self.square)
+
+        # single products and sums only, so a batch on a CPU rounds as one sample does
+        grid = in_chunks(grow, parameters, device, on_cpu=8)
+        return super().render({**parameters, "grid": grid}, device)
+
     def paint(self, drawn: dict[str, Tensor], device: torch.device) -> Tensor:
         """Windows ``(B, F, T)`` of the displaced grids."""
-        rows, columns = (count * self.square + 1 for count in self.squares)
-        noise = white_noise(drawn["noise_key"], rows * columns, device)
-        grid = displace(noise, drawn["decay"], self.squares, self.square)
-        row = drawn["row"][:, None] + torch.arange(self.height, device=device)
-        column = drawn["column"][:, None] + torch.arange(self.width, device=device)
-        which = torch.arange(len(grid), device=device)[:, None, None]
-        return stretch(grid[which, row[:, :, None], column[:, None, :]])
+        corners = zip(drawn["grid"], drawn["row"].tolist(), drawn["column"].tolist(), strict=True)
+        windows = [grid[row:, column:][: self.height, : self.width] for grid, row, column in corners]
+        return stretch(torch.stack(windows))
 
     def tell(self, drawn: dict[str, Any]) -> dict[str, Any]:
         """Decay per level, the Hurst exponent it means, and the window's place in pixels."""
