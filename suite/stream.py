@@ -22,6 +22,8 @@ from suite.frontend import FrontEnd
 from suite.rows import write_atomically
 
 RENDER_BATCH = 16  # samples rendered at once into a pool: large enough to vectorise, small in memory
+POOL_AHEAD = 16 * RENDER_BATCH  # samples that a source of files hears of before a pool needs them
+STEPS_AHEAD = 4  # batches that it hears of before a step needs them
 MEASURED = 512  # samples whose pixels give the source's mean and standard deviation
 
 
@@ -76,9 +78,12 @@ def open_pool(cache: Path, source: Source, frontend: FrontEnd, size: int, progre
             with part.open("wb") as file:
                 description = {"descr": "<f2", "fortran_order": False, "shape": (size, *shape[1:])}
                 np.lib.format.write_array_header_1_0(file, description)
+                order = torch.arange(size)
+                source.expect(order[:POOL_AHEAD])
                 for start in range(0, size, RENDER_BATCH):
                     stop = min(start + RENDER_BATCH, size)
-                    images = source.images(torch.arange(start, stop), frontend)
+                    source.expect(order[start + POOL_AHEAD : stop + POOL_AHEAD])
+                    images = source.images(order[start:stop], frontend)
                     file.write(images.half().numpy().tobytes())
                     if progress is not None:
                         progress(stop, size)
@@ -147,9 +152,19 @@ class Stream:
         )
         return torch.searchsorted(bounds, drawn * bounds[-1], right=True).clamp_max(len(chances) - 1)
 
+    def expect(self, steps: range, rank: int, world: int) -> None:
+        """Let the source read files for the rows of one rank in batches that are soon to come."""
+        if self.pool is None:
+            for step in steps:
+                self.source.expect(self.indices(step)[self.rows(rank, world)])
+
+    def rows(self, rank: int, world: int) -> slice:
+        """The rows of a global batch that are one rank's."""
+        return slice(rank * self.batch_size // world, (rank + 1) * self.batch_size // world)
+
     def batch(self, step: int, rank: int, world: int, device: torch.device) -> Tensor:
         """Images ``(B / world, F, frames)`` of one rank, standardised, on ``device``."""
-        rows = slice(rank * self.batch_size // world, (rank + 1) * self.batch_size // world)
+        rows = self.rows(rank, world)
         indices = self.indices(step)[rows]
         raw = (
             self.source.images(indices, self.frontend, device)
@@ -171,14 +186,23 @@ class Stream:
     def ahead(
         self, first: int, last: int, rank: int, world: int, device: torch.device
     ) -> Iterator[Tensor]:
-        """Batches ``first`` to ``last - 1``, each made by a thread while the one before is used."""
+        """Batches ``first`` to ``last - 1``, each made by a thread while the one before is used.
+
+        A source of files reads further ahead, in processes of its own.
+        """
+
+        def make(step: int) -> Tensor:
+            begin = first if step == first else step + STEPS_AHEAD - 1
+            self.expect(range(begin, min(step + STEPS_AHEAD, last)), rank, world)
+            return self.batch(step, rank, world, device)
+
         with ThreadPoolExecutor(1, thread_name_prefix="stream") as thread:
-            pending = thread.submit(self.batch, first, rank, world, device) if first < last else None
+            pending = thread.submit(make, first) if first < last else None
             for step in range(first, last):
                 assert pending is not None
                 ready = pending.result()
                 if step + 1 < last:
-                    pending = thread.submit(self.batch, step + 1, rank, world, device)
+                    pending = thread.submit(make, step + 1)
                 yield ready
 
 
@@ -199,5 +223,6 @@ def measure_source(source: Source, frontend: FrontEnd, pool: Pool | None) -> Fro
     if pool is not None:
         images = pool.read(torch.arange(min(MEASURED, len(pool.images))))
     else:
+        source.expect(torch.arange(MEASURED // 8))
         images = source.images(torch.arange(MEASURED // 8), frontend)
     return frontend.measured_on(images, f"source {source.name!r}")
