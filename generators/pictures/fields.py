@@ -92,12 +92,11 @@ def check_range(
     """Refuse a range that is not ``least <= low <= high <= most``, with :class:`UsageError`."""
     low, high = pair
     if not least <= low <= high <= most:
-        bounds = (f"of at least {least:g}" if least > -math.inf else "") + (
-            f" and at most {most:g}" if most < math.inf else ""
-        )
+        limits = [(" of at least {:g}", least), (" of at most {:g}", most)]
+        bounds = " and".join(text.format(limit) for text, limit in limits if math.isfinite(limit))
         example = f"{max(min(low, most), least):g}"
         raise UsageError(
-            f"source.{key}={list(pair)}: expected a low and a high value {bounds}, low first. "
+            f"source.{key}={list(pair)}: expected a low and a high value{bounds}, low first. "
             f"Type for example 'source.{key}=[{example},{example}]'."
         )
 
