@@ -49,6 +49,10 @@ class ShuffledPatches(Whole, Source, name="shuffled_patches"):
             "shuffled_patches is no batch of waveforms or pictures: ask for images(indices, frontend)."
         )
 
+    def expect(self, indices: Tensor | list[int]) -> None:
+        """Pass the indices to the source it is made of."""
+        self.child.expect(self.distinct(indices))
+
     def images(
         self, indices: Tensor | list[int], frontend: LogMel, device: torch.device | str = "cpu"
     ) -> Tensor:
@@ -125,6 +129,10 @@ class PhaseRandomised(Whole, Source, name="phase_randomised"):
             return waveform.div_(peak.clamp_min_(1.0)).clamp_(-1.0, 1.0)
 
         return in_chunks(render_chunk, parameters, device)
+
+    def expect(self, indices: Tensor | list[int]) -> None:
+        """Pass the indices to the source it is made of."""
+        self.child.expect(self.distinct(indices))
 
     def describe(self, index: int) -> dict[str, Any]:
         """The source, and what it says of the clip that lent its spectrum."""

@@ -129,6 +129,13 @@ class Mixture(Whole, Source, name="mixture"):
             "a mixture is no batch of waveforms or pictures: ask for images(indices, frontend)."
         )
 
+    def expect(self, indices: Tensor | list[int]) -> None:
+        """Pass to each part the indices that it will be asked for."""
+        wanted = self.distinct(indices)
+        part = self.parameters(wanted)["part"]
+        for number, child in enumerate(self.children.values()):
+            child.expect(wanted[part == number])
+
     def images(
         self, indices: Tensor | list[int], frontend: LogMel, device: torch.device | str = "cpu"
     ) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -95,6 +96,9 @@ def list_entries(words: list[str]) -> int:
                 print(f"  {line}")
             continue
         ready = pages.task_states(data_folder()) if section == "tasks" else {}
+        if section == "sources":
+            print("\n".join(pages.source_lines()))
+            continue
         for name, entry in sorted(DRAWERS[section].entries().items()):
             state = f"[{ready[name]}] " if name in ready else ""
             print(f"  {name:<16} {state}{entry.summary}")
@@ -123,26 +127,35 @@ def doctor(words: list[str]) -> int:
 
 
 def preview(words: list[str]) -> int:
-    """``preview source=...``: a contact sheet, WAVs and the drawn factors."""
+    """``preview source=NAME|all``: contact sheets, WAVs and the drawn factors."""
     from suite.configuration import configure, experiment_of
     from suite.preview import preview as draw
 
+    if "source=all" in words:
+        return gallery([word for word in words if word != "source=all"])
     config = configure(words)
     experiment = experiment_of(config)
     paths = places(config)
     source = experiment.build_source(paths.data, paths.cache)
-    out = paths.runs / "previews" / experiment.label.replace(" ", "-").replace("/", "-")
-    drawn = draw(
-        source,
-        experiment.frontend,
-        experiment.build_masking(),
-        experiment.scale.patch,
-        out,
-        count=int(config["count"]),
-    )
-    for path in drawn.paths:
+    out = paths.runs / "previews" / re.sub(r"[^\w.=,-]+", "-", experiment.label).strip("-")
+    masking = experiment.build_masking() if config["masks"] else None
+    patch, count = experiment.scale.patch, int(config["count"])
+    for path in draw(source, experiment.frontend, masking, patch, out, count).paths:
         print(path)
     return DONE
+
+
+def gallery(words: list[str]) -> int:
+    """``preview source=all``: every source on one page; exit code 1 where one failed."""
+    from suite.configuration import configure
+    from suite.gallery import gallery as draw
+
+    paths = places(configure(words))
+    made = draw(words, paths.runs / "previews", paths.data, lambda line: print(line, flush=True))
+    print(f"page  {made.page.resolve().as_uri()}")
+    for name, reason in made.failures.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    return FAILED if made.failures else DONE
 
 
 def pretrain(words: list[str]) -> int:

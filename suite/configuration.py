@@ -23,7 +23,6 @@ PRESETS = ("scale", "frontend", "comparison")
 
 def configure(overrides: list[str]) -> DictConfig:
     """Compose the configuration of ``key=value`` words; raises :class:`UsageError` with the cure."""
-    registry.register()
     choices: dict[str, str] = {}
     for word in overrides:
         key, separator, value = word.partition("=")
@@ -39,6 +38,8 @@ def configure(overrides: list[str]) -> DictConfig:
                 raise UsageError(f"unknown {key} {value!r}.{neighbours(value, known)}")
         if key in registry.GROUPS or key in PRESETS:
             choices[key] = word
+    entries = {key: word.partition("=")[2] for key, word in choices.items()}
+    registry.register({key: name for key, name in entries.items() if key in registry.GROUPS})
     GlobalHydra.instance().clear()
     with initialize_config_module("suite.conf", version_base="1.3"):
         chosen = compose("config", overrides=list(choices.values()))

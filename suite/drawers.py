@@ -25,6 +25,13 @@ DRAWERS: dict[str, Drawer] = {
 }
 
 
+def facts(name: str) -> dict[str, str]:
+    """Kind, family, citation, speed and needs of a source; ``not stated`` where its class is silent."""
+    stated = sources.entries()[name].facts
+    keys = ("kind", "family", "citation", "speed", "needs")
+    return {key: str(stated.get(key, "not stated")) for key in keys}
+
+
 def probe_id(name: str) -> str:
     """``linear`` as its newest version, ``linear@1``; a full id stays as it is.
 

@@ -70,7 +70,7 @@ class Experiment:
     def is_control(self) -> bool:
         if self.control is not None or self.source["name"] == "noise":
             return True
-        return bool(drawers.sources.entries()[self.source["name"]].facts["family"] == "control")
+        return drawers.facts(self.source["name"])["family"] == "control"
 
     @property
     def run_id(self) -> str:

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 from suite.drawers import DRAWERS, presets
+from suite.drawers import facts as source_facts
 
 VERBS = {
     "list": "what exists, one line each, and what is ready to run",
     "doctor": "is this machine fit? each line ok, or the cure",
-    "preview": "see and hear a source: contact sheet, WAVs, the drawn factors",
+    "preview": "see and hear a source, or source=all: contact sheet, WAVs, the drawn factors",
     "pretrain": "one experiment -> runs/<run_id>, resumable",
     "evaluate": "a run -> rows and predictions, by task and probe",
     "compare": "a grid of sources and seeds; prints its price first",
@@ -26,13 +27,13 @@ EXAMPLES = {
         "SOURCEBENCH_DATA=/data/audio sourcebench doctor",
     ],
     "preview": [
-        "sourcebench preview source=audiopg",
         "sourcebench preview source=dead_leaves source.shape=mixed count=12",
-        "sourcebench preview source=audiopg frontend=kaldi masking.ratio=0.8",
+        "sourcebench preview source=mixture 'source.parts={audiopg: 1, dead_leaves: 2}' masks=false",
+        "sourcebench preview source=all count=4",
     ],
     "pretrain": [
-        "sourcebench pretrain source=audiopg scale=nano",
-        "sourcebench pretrain source=dead_leaves source.shape=oriented seed=1",
+        "sourcebench pretrain source=dead_leaves source.shape=oriented scale=nano seed=1",
+        "sourcebench pretrain source=mixture 'source.parts={audiopg: [1, 0], dead_leaves: [0, 1]}'",
         "torchrun --nproc-per-node 8 -m suite pretrain scale=base frontend=kaldi pool=null",
     ],
     "evaluate": [
@@ -98,6 +99,22 @@ def entries(section: str) -> str:
     found = sorted(DRAWERS[section].entries().items())
     lines = [f"  {name:<16} {first_sentence(entry.summary)}" for name, entry in found]
     return "\n".join([section.capitalize(), *lines])
+
+
+def source_lines() -> list[str]:
+    """Two lines for each source, below its family: kind, speed, needs, citation; what it is."""
+    families: dict[str, list[str]] = {}
+    for name, entry in sorted(DRAWERS["sources"].entries().items()):
+        facts = source_facts(name)
+        needs = "" if facts["needs"] == "nothing" else f", needs {facts['needs']}"
+        families.setdefault(facts["family"], []).append(
+            f"    {name:<24} {facts['kind']}, {facts['speed']}{needs}; {facts['citation']}\n"
+            f"      {first_sentence(entry.summary).replace('``', '')}"
+        )
+    lines = ["  speed on one core: fast 100 samples/s or more, moderate 10 to 100, slow under 10"]
+    for family, entries in sorted(families.items()):
+        lines += [f"  {family}", *entries]
+    return lines
 
 
 def preset_lines(group: str) -> str:

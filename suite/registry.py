@@ -161,12 +161,19 @@ def holds_parts(config: DictConfig, key: str) -> bool:
     return group in GROUPS and bool(path) and path[0] in made_of(group, config[group]["name"])
 
 
-def register() -> None:
-    """Make every entry of every group known to Hydra."""
+def register(chosen: dict[str, str]) -> None:
+    """Make the chosen entry of each group known to Hydra, or the default one.
+
+    No other entry is imported: a source that cannot be costs those that can nothing.
+    """
     store = ConfigStore.instance()
-    for group, drawer in GROUPS.items():
-        for name in drawer.names():
-            store.store(group=group, name=name, node=node(group, name))
+    written = OmegaConf.to_container(OmegaConf.load(Path(__file__).parent / "conf" / "config.yaml"))
+    assert isinstance(written, dict)
+    lines = [line for line in written["defaults"] if isinstance(line, dict)]
+    default = {key: value for line in lines for key, value in line.items()}
+    for group in GROUPS:
+        name = chosen.get(group, default[group])
+        store.store(group=group, name=name, node=node(group, name))
 
 
 def check_key(config: DictConfig, key: str) -> None:
@@ -192,5 +199,6 @@ def check_running(config: dict[str, Any]) -> None:
             name = hint.__name__ if isinstance(hint, type) else str(hint)
             cure = f" Type {key}=[{value}]." if "tuple" in str(hint) else ""
             raise UsageError(f"{key}={value!r} is of the wrong type: expected {name}.{cure}")
-        if key in ("workers", "count", "log_every", "threads") and value is not None and value < 1:
+        counted = ("workers", "count", "log_every", "threads", "patience")
+        if key in counted and value is not None and value < 1:
             raise UsageError(f"{key}={value}: expected at least 1.")

@@ -186,6 +186,26 @@ def test_preview_writes_a_sheet_sounds_and_factors(capsys: Captured, tmp_path: P
     assert all(path.stat().st_size > 100 for path in paths)
 
 
+def test_sources_are_listed_below_their_family_with_what_they_need(capsys: Captured) -> None:
+    assert cli.main(["list", "sources"]) == 0
+    said = capsys.readouterr().out
+    for name in drawers.sources.names():
+        facts = drawers.facts(name)
+        (line,) = (line for line in said.splitlines() if line.startswith(f"    {name} "))
+        above = said[: said.index(line)].splitlines()
+        assert [text.strip() for text in above if text[2] != " "][-1] == facts["family"]
+        assert facts["kind"] in line
+        assert facts["speed"] in line
+        assert facts["citation"] in line
+        assert ("needs" in line) == (facts["needs"] != "nothing")
+
+
+def test_preview_without_masks_says_so_by_a_switch(capsys: Captured, tmp_path: Path) -> None:
+    assert cli.main(["preview", *tiny_runs.words(tmp_path), "count=1", "masks=false"]) == 0
+    assert cli.main(["preview", "masks=maybe"]) == 2
+    assert "masks='maybe'" in capsys.readouterr().err
+
+
 def test_a_run_is_made_and_scored_by_the_commands_that_are_printed(
     capsys: Captured, tmp_path: Path
 ) -> None:

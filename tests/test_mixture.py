@@ -113,6 +113,16 @@ def test_a_description_names_the_part_and_is_its_own() -> None:
         assert values == {"part": values["part"], **child.describe(index)}
 
 
+def test_a_part_hears_of_its_own_samples_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = mixture()
+    heard: dict[str, list[int]] = {}
+    for label, child in source.children.items():
+        monkeypatch.setattr(child, "expect", lambda rows, at=label: heard.update({at: rows.tolist()}))
+    source.expect(torch.arange(10, 40))
+    assert sorted(sum(heard.values(), [])) == list(range(10, 40))
+    assert all(source.describe(index)["part"] == at for at, rows in heard.items() for index in rows)
+
+
 def test_without_a_front_end_there_is_no_batch() -> None:
     with pytest.raises(UsageError, match="images"):
         mixture().batch([0])

@@ -19,7 +19,8 @@ import generators
 from generators.drawer import UsageError
 from suite import drawers
 from suite.frontend import FrontEnd
-from suite.preview import HATCH, caption, draw, preview
+from suite.preview import preview
+from suite.preview.sheet import HATCH, caption, draw
 
 FRONTEND = FrontEnd(frames=48)  # 0.48 s: 3 x 5 patches of 16 x 16
 RANDOM = drawers.masks.create("random", ratio=0.6)
@@ -80,6 +81,33 @@ def hatched(axes: Axes) -> list[Rectangle]:
 
     rectangles = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     return [patch for patch in rectangles if patch.get_edgecolor() == to_rgba(HATCH)]
+
+
+def test_without_masks_nothing_is_hidden(tmp_path: Path) -> None:
+    source = generators.create("dead_leaves", height=80, width=48)
+    figure = draw(source, FRONTEND, None, (16, 16), source.batch([0]), [source.describe(0)])
+    panels = [axes for axes in figure.axes if axes.get_images()]
+    assert [len(hatched(axes)) for axes in panels] == [0, 0]
+    assert "hidden" not in " ".join(text.get_text() for text in figure.texts)
+    assert preview(source, FRONTEND, None, (16, 16), tmp_path, count=1).paths
+
+
+def test_a_thumbnail_is_the_image_with_low_frequencies_below(tmp_path: Path) -> None:
+    source = generators.create("dead_leaves", height=80, width=48)
+    paths = preview(source, FRONTEND, RANDOM, (16, 16), tmp_path, count=2, thumbnails=True).paths
+    assert [path.name for path in paths[2:]] == ["sample-000.png", "sample-001.png"]
+    grey = image.imread(paths[3])[::-1, :, 0]
+    np.testing.assert_allclose(grey, source.sample(1).numpy(), atol=1 / 255)
+
+
+def test_of_a_mixture_the_sounds_are_heard(tmp_path: Path) -> None:
+    parts = {"noise": {"seconds": 0.64}, "dead_leaves": {}}
+    source = generators.create("mixture", parts=parts, height=80, width=60)
+    paths = preview(source, FRONTEND, RANDOM, (16, 16), tmp_path, count=6).paths
+    drawn = [source.describe(index)["part"] for index in range(6)]
+    heard = [f"sample-{index:03d}.wav" for index, part in enumerate(drawn) if part == "noise"]
+    assert 0 < len(heard) < 6
+    assert [path.name for path in paths[2:]] == heard
 
 
 def test_a_shorter_preview_leaves_no_sounds_of_a_longer_one(tmp_path: Path) -> None:

@@ -1,16 +1,10 @@
-"""See and hear a source before training on it: a contact sheet with masks, sounds, drawn factors."""
+"""The contact sheet: every sample whole, and beside it the one input that the encoder gets."""
 
 from __future__ import annotations
 
-import io
-import json
 import textwrap
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,109 +12,40 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from generators.base import Source
-from generators.drawer import UsageError
 from suite.frontend import HOP, FrontEnd
 from suite.masking.base import Masking
-from suite.rows import write_atomically
 
-SHEET = "contact-sheet.png"
-FACTORS = "factors.json"
 FLOOR = 12.0  # natural log units below the loudest pixel: about 52 dB; quieter is drawn black
 HIDDEN, HATCH = "#e3ebf3", "#9db2c7"  # a hidden patch: hatched, so that print in grey shows it too
 CAPTION = 150  # characters of factors above a sample
 SUMMARY = 130  # characters of the source's first sentence below its name
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What :func:`preview` wrote: the contact sheet, the factors, then the sounds in order."""
-
-    paths: tuple[Path, ...]
-
-
-def preview(
-    source: Source,
-    frontend: FrontEnd,
-    masking: Masking,
-    grid_patch: tuple[int, int],
-    out: Path,
-    count: int = 8,
-) -> Preview:
-    """Write samples 0 to ``count - 1`` of ``source`` below ``out``, as the encoder will get them.
-
-    ``contact-sheet.png`` has two panels a sample: the whole log-mel image or picture, and the part of
-    ``frontend.frames`` frames that is one input of the encoder, its hidden patches hatched.
-    ``grid_patch`` is the encoder's patch (bands, frames). ``factors.json`` holds what
-    ``source.describe`` says of each sample; sounds are written as ``sample-000.wav``, 16-bit.
-
-    Raises :class:`UsageError` where ``count`` is under 1, the input does not divide into patches, or
-    ``out`` cannot be written. A source with fewer distinct samples shows those it has.
-    """
-    if count < 1:
-        raise UsageError(f"count={count}: there is nothing to show. Type for example count=8.")
-    bands, frames = grid_patch
-    if frontend.bands % bands or frontend.frames % frames:
-        raise UsageError(
-            f"inputs of {frontend.bands} bands x {frontend.frames} frames do not divide into patches "
-            f"of {bands} x {frames}. Choose multiples for frontend.bands and frontend.frames."
-        )
-    count = min(count, source.size or count)
-    samples = source.batch(list(range(count)))
-    factors = [source.describe(index) for index in range(count)]
-    images = frontend.log_mel(samples) if source.kind == "waveform" else samples
-    images = frontend.pad_frames(images, frontend.frames)
-    figure = draw(source, frontend, masking, grid_patch, images, factors)
-
-    sheet = io.BytesIO()
-    figure.savefig(sheet, format="png", dpi=150)
-    listed = [{"sample": index, **drawn} for index, drawn in enumerate(factors)]
-    identity = {key: plain(value) for key, value in source.identity().items()}
-    text = json.dumps({"source": identity, "samples": listed}, indent=1, default=plain)
-    written = {out / SHEET: sheet.getvalue(), out / FACTORS: text.encode()}
-    if source.kind == "waveform":
-        rate: int = getattr(source, "sample_rate", frontend.sample_rate)
-        for index, waveform in enumerate(samples.numpy()):
-            written[out / f"sample-{index:03d}.wav"] = sound(waveform, rate)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for stale in set(out.glob("sample-*.wav")) - set(written):  # of an earlier, longer preview
-            stale.unlink()
-        for path, content in written.items():
-            write_atomically(path, content)
-    except OSError as error:
-        raise UsageError(
-            f"{error.filename or out} cannot be written: {error.strerror}. Choose another folder."
-        ) from error
-    return Preview(tuple(written))
-
-
-def sound(waveform: np.ndarray, rate: int) -> bytes:
-    """A 16-bit WAV file of float32 ``(samples,)`` in [-1, 1]."""
-    encoded = io.BytesIO()
-    soundfile.write(encoded, waveform, rate, format="WAV", subtype="PCM_16")
-    return encoded.getvalue()
+def look(source: Source, images: torch.Tensor) -> tuple[str, float, float]:
+    """Colour map, lowest and highest value of raw images ``(B, F, T)``: grey for pictures."""
+    if source.kind == "picture":
+        return "gray", 0.0, 1.0
+    high = images.max().item()
+    return "magma", max(images.min().item(), high - FLOOR), high
 
 
 def draw(
     source: Source,
     frontend: FrontEnd,
-    masking: Masking,
+    masking: Masking | None,
     grid_patch: tuple[int, int],
     images: torch.Tensor,
     factors: list[dict[str, Any]],
 ) -> Figure:
-    """The contact sheet of raw images ``(B, F, T)``."""
+    """The contact sheet of raw images ``(B, F, T)``; without ``masking`` no patch is hidden."""
     count, bands, length = images.shape
     frames = frontend.frames
     grid = (frames // grid_patch[1], bands // grid_patch[0])
     generator = torch.Generator().manual_seed(0)
-    mask = masking.sample(count, grid, generator)
+    hidden = [] if masking is None else masking.sample(count, grid, generator).hide.tolist()
     starts = (torch.rand(count, generator=generator) * (length - frames + 1)).long().tolist()
 
-    is_sound = source.kind == "waveform"
-    colours = "magma" if is_sound else "gray"
-    high = images.max().item() if is_sound else 1.0
-    low = max(images.min().item(), high - FLOOR) if is_sound else 0.0
+    colours, low, high = look(source, images)
 
     # inches: rows of equal height, panels as wide as their time
     width, row, top, bottom = 10.5, 1.22, 0.62, 0.52
@@ -141,7 +66,7 @@ def draw(
         "whole samples" if frames == length else "whole samples; the frame is the input at the right"
     )
     write(left, 0.72, whole_head, fontsize=8, color="#555555", style="italic")
-    crop_head = f"one input; hatched is hidden ({masking.name})"
+    crop_head = "one input" + (f"; hatched is hidden ({masking.name})" if masking else "")
     write(spans[1][0], 0.72, crop_head, fontsize=8, color="#555555", style="italic")
 
     shown: Any = None
@@ -170,7 +95,7 @@ def draw(
             corner = (start * seconds, 0.0)
             frame = Rectangle(corner, frames * seconds, bands, fill=False, edgecolor="#35c9e8", lw=1.3)
             whole.add_patch(frame)
-        shade(crop, mask.hide[index].tolist(), grid, grid_patch, seconds)
+        shade(crop, hidden[index] if masking else [], grid, grid_patch, seconds)
         whole.set_title(
             f"{index}   {caption(factors[index])}",
             fontsize=7,
@@ -187,8 +112,9 @@ def draw(
     bar_axes = figure.add_axes(
         (1 - 0.58 / width, bottom / height, 0.09 / width, (count * row - row + 0.86) / height)
     )
-    bar = figure.colorbar(shown, cax=bar_axes, extend="min" if is_sound else "neither")
-    bar.set_label("log power" if is_sound else "brightness", fontsize=8)
+    bar = figure.colorbar(shown, cax=bar_axes, extend="min" if images.min().item() < low else "neither")
+    names = {"waveform": "log power", "picture": "brightness", "image": "value"}
+    bar.set_label(names[source.kind], fontsize=8)
     bar.ax.tick_params(labelsize=7, length=2)
     return figure
 
@@ -248,10 +174,3 @@ def short(value: Any) -> str:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     items = [short(item) for item in value[:4]]
     return f"[{', '.join(items)}{', ...' if len(value) > 4 else ''}]"
-
-
-def plain(value: Any) -> Any:
-    """What JSON can hold of a field: paths and other objects as text."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else str(value)
