@@ -42,8 +42,8 @@ class Grains(Clip, Source, name="grains"):
     (``regular``), as a Poisson process (``poisson``) or at intervals that shrink by a factor each time
     (``bouncing``, with levels that fall). A grain is a tone, a chirp of up to an octave, a stretch of
     white noise (``hiss``) or a single cycle (``click``), under an envelope that is struck (at once,
-    then 60 dB down at its end) or round (Hann). A stream has eight grains, which differ in pitch by up to
-    ``pitch_octaves``, and uses them at random, at levels ``grain_level_db``.
+    then 60 dB down at its end) or round (Hann). A stream has eight grains, which differ in pitch by up
+    to ``pitch_octaves``, and uses them at random, at levels ``grain_level_db``.
 
     Processes and carriers are weights. Rate, length and pitch are drawn per stream, uniformly in the
     logarithm, other ranges uniformly. Bouncing starts at no more than 6 grains a second.

@@ -199,7 +199,7 @@ def pick_weighted(draws: Draws, factor: str, weights: Sequence[float], *shape: i
 
 
 def add_rows(out: Tensor, target: Tensor, values: Tensor) -> None:
-    """Add rows ``values`` (R, 512) to rows ``target`` (R,) of ``out``, in one order on any device."""
+    """Add rows ``values`` (R, n) to rows ``target`` (R,) of ``out``, in one order on any device."""
     if out.device.type == "cpu":
         out.index_add_(0, target, values)
     else:  # atomics would add in any order; this sorts
@@ -249,3 +249,11 @@ def check_shares(source: Any, *names: str) -> None:
         share = getattr(source, name)
         if not 0.0 <= share <= 1.0:
             raise UsageError(f"source.{name}={share} is no probability: expected 0 to 1.")
+
+
+def check_scales(source: Any, *names: str) -> None:
+    """Refuse a factor under 0."""
+    for name in names:
+        scale = getattr(source, name)
+        if not scale >= 0.0:
+            raise UsageError(f"source.{name}={scale}: expected at least 0, where 1 changes nothing.")

@@ -181,7 +181,7 @@ class Sweeps(Notes, Source, name="sweeps"):
         return onward.view(rows, -1), frequency.view(rows, -1), gate.view(rows, -1)
 
     def describe(self, index: int) -> dict[str, Any]:
-        """Sweeps of the voices, then the notes: a note's frequencies are its voice's x 2^(step / 12)."""
+        """Sweeps of the voices, then the notes: a note's hertz are its voice's x 2^(step / 12)."""
         one = drawn_of(self, index)
         heard = max(one["voice"][: one["notes"]]) + 1
         voices = {f"voice_{key}": one[key][:heard] for key in VOICE}
