@@ -119,7 +119,7 @@ def test_a_part_hears_of_its_own_samples_only(monkeypatch: pytest.MonkeyPatch) -
     for label, child in source.children.items():
         monkeypatch.setattr(child, "expect", lambda rows, at=label: heard.update({at: rows.tolist()}))
     source.expect(torch.arange(10, 40))
-    assert sorted(sum(heard.values(), [])) == list(range(10, 40))
+    assert sorted(row for rows in heard.values() for row in rows) == list(range(10, 40))
     assert all(source.describe(index)["part"] == at for at, rows in heard.items() for index in rows)
 
 
