@@ -24,7 +24,7 @@ BOUNDS = {
     "partial_slope": (-10.0, 10.0),
     "partial_gain": (0.0, math.inf),
     "partial_detune": (1e-3, math.inf),
-    "partial_phase": (-math.inf, math.inf),
+    "partial_phase": (-1.0, 1.0),
     "fm_index": (0.0, 100.0),
     "transient_seconds": (0.0, math.inf),
     "transient_gain": (0.0, math.inf),
@@ -209,7 +209,8 @@ def refuse_pair(
     low, high = pair
     if bounds[0] <= low <= high <= bounds[1] and math.isfinite(low) and math.isfinite(high):
         return
+    within = f"at least {bounds[0]}" if bounds[1] == math.inf else f"from {bounds[0]} to {bounds[1]}"
     raise UsageError(
-        f"source.{field}=[{low},{high}]: expected the lowest, then the highest value, from "
-        f"{bounds[0]} to {bounds[1]}. Type for example source.{field}=[{example[0]},{example[1]}]."
+        f"source.{field}=[{low},{high}]: expected the lowest, then the highest value, {within}. "
+        f"Type for example source.{field}=[{example[0]},{example[1]}]."
     )
