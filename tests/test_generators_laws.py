@@ -61,7 +61,7 @@ MADE_OF: dict[str, dict[str, Any]] = {
 FRONTEND = FrontEnd(bands=24)
 
 # Small sizes, used where a source has the field.
-SMALL = {"seconds": 0.7, "height": 24, "width": 40, "side": 32}
+SMALL = {"seconds": 0.7, "height": 24, "width": 40, "side": 32, "points": 2000, "categories": 8}
 
 
 @pytest.fixture(scope="module", params=generators.names())
