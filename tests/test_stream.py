@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,63 @@ def test_batches_made_ahead_are_the_same(tmp_path: Path) -> None:
     assert list(stream.ahead(7, 7, 0, 1, CPU)) == []
 
 
+@dataclass(kw_only=True)
+class Ruler(Source, name="ruler"):
+    """Pictures whose pixels say which sample and frame they are."""
+
+    kind = "picture"
+    height: int = 16
+    width: int = 100
+
+    def parameters(self, indices: Tensor) -> dict[str, Tensor]:
+        return {"index": indices}
+
+    def render(self, parameters: dict[str, Tensor], device: torch.device) -> Tensor:
+        frame = torch.arange(self.width).float()
+        images = parameters["index"][:, None, None] * 128 + frame.expand(
+            len(parameters["index"]), self.height, -1
+        )
+        return images.to(device)
+
+
+@dataclass(kw_only=True)
+class Announced(Ruler, name="announced"):
+    """Remembers which samples it heard of and which it was asked for, in order."""
+
+    heard: list[int] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+
+    def expect(self, indices: Tensor | list[int]) -> None:
+        self.heard += torch.as_tensor(indices).tolist()
+
+    def parameters(self, indices: Tensor) -> dict[str, Tensor]:
+        self.asked += indices.tolist()
+        missing = set(indices.tolist()) - set(self.heard)
+        assert not missing, f"{missing} were not announced"
+        return super().parameters(indices)
+
+
+def test_a_source_hears_of_samples_before_they_are_needed_and_once() -> None:
+    source = Announced(width=48)
+    stream = Stream(source, FRONTEND, 8, 0, None)
+    batches = stream.ahead(3, 12, 1, 2, CPU)
+    next(batches)
+    assert source.heard[-1] >= 8 * 6 + 7  # three steps further than what was just given out
+    list(batches)
+    mine = [8 * step + row for step in range(3, 12) for row in range(4, 8)]
+    assert source.heard == mine
+    assert source.asked == mine
+
+
+@pytest.mark.parametrize("size", [5, 16, 300])
+def test_a_pool_s_samples_are_announced_once(tmp_path: Path, size: int) -> None:
+    source = Announced(width=48)
+    source.heard = [0]  # the shape is asked for first
+    open_pool(tmp_path, source, FRONTEND, size)
+    assert source.heard[1:] == list(range(size))
+    assert source.asked[1:] == list(range(size))
+
+
 @pytest.mark.parametrize(("size", "batch"), [(10, 8), (16, 8), (7, 3), (3, 8), (1, 8), (5, 64)])
 def test_every_epoch_visits_each_sample_of_the_pool_once(tmp_path: Path, size: int, batch: int) -> None:
     stream = open_stream(tmp_path, size, batch)
@@ -84,25 +141,6 @@ def test_live_and_pooled_samples_are_the_same_sounds(tmp_path: Path) -> None:
     pool = open_pool(tmp_path, NOISE, FRONTEND, 5)
     live = FRONTEND.log_mel(NOISE.batch(torch.arange(5)))
     assert torch.allclose(pool.read(torch.arange(5)), live, atol=0.01)  # float16
-
-
-@dataclass(kw_only=True)
-class Ruler(Source, name="ruler"):
-    """Pictures whose pixels say which sample and frame they are."""
-
-    kind = "picture"
-    height: int = 16
-    width: int = 100
-
-    def parameters(self, indices: Tensor) -> dict[str, Tensor]:
-        return {"index": indices}
-
-    def render(self, parameters: dict[str, Tensor], device: torch.device) -> Tensor:
-        frame = torch.arange(self.width).float()
-        images = parameters["index"][:, None, None] * 128 + frame.expand(
-            len(parameters["index"]), self.height, -1
-        )
-        return images.to(device)
 
 
 def test_crops_lie_in_range_and_anywhere(tmp_path: Path) -> None:
