@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+from audiopg_fields import CPU, KINDS
 
 import generators
 from generators import dsp
@@ -19,9 +20,6 @@ from generators.base import white_noise
 from generators.sounds import procedural_chain
 from generators.sounds.filters import filter_biquad, lowpass_biquad
 from suite.frontend import FrontEnd
-
-CPU = torch.device("cpu")
-KINDS = ("harmonic", "fm", "square", "saw", "triangle", "white_noise", "pink_noise", "brown_noise")
 
 
 def one(source: Any, index: int) -> dict[str, Any]:
