@@ -1,0 +1,173 @@
+"""Radial contours: closed lines that grow outwards from an oval, and how they are drawn in pixels."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..base import Draws, white_noise
+from ..drawer import UsageError
+from .conversion import Pattern
+
+REFERENCE_SIDE = 512  # lengths are drawn in pixels of a canvas of this side
+MOST_LINES = 199
+ONE = 1 << 16  # a pixel, in the fixed-point numbers that trace lines
+
+
+@dataclass(kw_only=True)
+class RadialContours(Pattern):
+    """Fields and steps that families of radial contours share; each says what it draws at random.
+
+    A pattern has V vertices at angles t_k = 2 pi k / V. They start on an oval about a random centre,
+    c + R0 (o_x cos t_k, o_y sin t_k), and before each of L lines move outwards by drift + (sin n1 t_k +
+    sin n2 t_k) / 2 plus gradient noise times ``roughness``, drawn for x and y apart, in pixels of a
+    512 x 512 canvas; then V one-pixel segments of one grey close the contour. Later lines cover earlier
+    ones. On another ``side`` all lengths but the line's width scale.
+    """
+
+    shade: ClassVar[int]  # of the canvas, in 255ths
+    greys: ClassVar[int]  # lines have greys 0 to greys - 1, in 255ths
+    spread: ClassVar[int]  # centres lie within this many pixels from the canvas's middle, per axis
+
+    size: int | None = None
+    categories: int = 1000
+    side: int = REFERENCE_SIDE  # height and width of a pattern in pixels
+
+    def __post_init__(self) -> None:
+        self.check_conversion()
+        if self.categories < 1 or not 8 <= self.side <= 4096:
+            raise UsageError(
+                f"source.categories={self.categories} and source.side={self.side}: expected at least 1 "
+                "category and a side of 8 to 4096 pixels. Type source.categories=1000 source.side=512."
+            )
+
+    @abstractmethod
+    def draw_categories(self, draws: Draws) -> dict[str, Tensor]:
+        """Vertices, lines, radius, oval, drift, roughness, waves of categories: ``(P, ...)``."""
+
+    @property
+    def native(self) -> tuple[int, int]:
+        """Side by side pixels."""
+        return self.side, self.side
+
+    def draw_patterns(self, indices: Tensor) -> dict[str, Tensor]:
+        """The category with its factors; centre ``(P, 2)``, greys ``(P, 199)`` and key of the noise."""
+        draws = Draws(self.seed, indices)
+        category = draws.integers("category", 0, self.categories - 1)
+        middle = REFERENCE_SIDE / 2.0
+        return {
+            "category": category,
+            **self.draw_categories(Draws(self.seed, category)),
+            # as the reference has it: integers, halved
+            "centre": middle + draws.integers("centre", -2 * self.spread, 2 * self.spread - 1, 2) / 2.0,
+            "grey": draws.integers("grey", 0, self.greys - 1, MOST_LINES),
+            "noise_key": draws.keys("noise"),
+        }
+
+    def paint(self, drawn: dict[str, Tensor], device: torch.device) -> Tensor:
+        """Patterns ``(P, side, side)``; one at a time, as each has its own number of segments."""
+        patterns = torch.empty(len(drawn["category"]), self.side, self.side, device=device)
+        for place, pattern in enumerate(patterns):
+            one = {key: value[place] for key, value in drawn.items()}
+            contours = grow(one, self.side / REFERENCE_SIDE, device)
+            greys = one["grey"][: contours.shape[1]].int().to(device)
+            pattern.copy_(trace(contours, greys, self.shade, self.side))
+        return patterns.mul_(1.0 / 255.0)
+
+    def describe(self, index: int) -> dict[str, Any]:
+        """Category and factors of each pattern; lengths in pixels of the pattern, greys from 0 to 1."""
+        source_index = index if self.size is None else index % self.size
+        drawn = self.parameters(torch.tensor([source_index]))
+        drawn.pop("conversion_place", None)
+        scale, patterns = self.side / REFERENCE_SIDE, []
+        for place in range(self.patterns_per_sample):
+            one: dict[str, Any] = {key: value[0, place].tolist() for key, value in drawn.items()}
+            patterns.append(
+                {
+                    "category": one["category"],
+                    "vertices": one["vertices"],
+                    "lines": one["lines"],
+                    "start_radius_px": one["radius"] * scale,
+                    "oval_factors": one["oval"],
+                    "growth_per_line_px": one["drift"] * scale,
+                    "roughness_px": one["roughness"] * scale,
+                    "wave_numbers": one["waves"],
+                    "centre_px": [value * scale for value in one["centre"]],
+                    "line_greys": [value / 255.0 for value in one["grey"][: one["lines"]]],
+                }
+            )
+        return {"patterns": patterns}
+
+
+def gradient_noise(uniform: Tensor) -> Tensor:
+    """Values of one-dimensional Perlin noise at independent places, of uniforms on [-1, 1).
+
+    The quantile function of the released programs' noise, fitted to its standard deviation 0.329,
+    kurtosis 3.8 and quantiles: 5 % below -0.61, 25 % below -0.15.
+    """
+    square = uniform * uniform
+    return (square**3).mul_(0.3257).add_(0.4143).mul_(square).add_(0.1974).mul_(uniform)
+
+
+def grow(drawn: dict[str, Tensor], scale: float, device: torch.device) -> Tensor:
+    """Vertices of one pattern's contours in whole pixels: int32 ``(2, L, V)``, x and y."""
+    vertices, lines = int(drawn["vertices"]), int(drawn["lines"])
+    angle = torch.arange(vertices, dtype=torch.float64) * (2.0 * math.pi / vertices)
+    outwards = torch.stack([angle.cos(), angle.sin()])[:, None]  # (2, 1, V)
+    start = drawn["centre"][:, None, None] + drawn["radius"] * drawn["oval"][:, None, None] * outwards
+    steady = drawn["drift"] + torch.sin(drawn["waves"][:, None] * angle).sum(dim=0) / 2.0  # (V,)
+    # all on the pattern's scale; float32 keeps a thousandth of a pixel
+    start, outwards, steady = (
+        part.float().to(device) for part in (start * scale, outwards, steady * scale)
+    )
+    noise = white_noise(drawn["noise_key"][None], 2 * lines * vertices, device)
+    moved = gradient_noise(noise).mul_(float(drawn["roughness"]) * scale)
+    moved = moved.view(2, lines, vertices).add_(steady).cumsum(dim=1)
+    return moved.mul_(outwards).add_(start).floor_().int()
+
+
+def trace(contours: Tensor, greys: Tensor, shade: int, side: int) -> Tensor:
+    """Grey of the last line over each pixel, or ``shade``, 0 to 255: int32 ``(side, side)``.
+
+    ``contours`` int32 ``(2, L, V)`` are closed polygons, ``greys`` int32 ``(L,)``. A segment of m =
+    max(|dx|, |dy|) steps sets the m pixels nearest to its points at equal steps; the next segment sets
+    its end. Lines have no part outside the canvas.
+    """
+    _, lines, vertices = contours.shape
+    device = contours.device
+    step = contours.roll(-1, dims=2).sub_(contours)
+    low, high = contours + step.clamp_max(0), contours + step.clamp_min(0)
+    seen = ((low < side) & (high >= 0)).all(dim=0)  # (L, V)
+    chosen = seen.flatten().nonzero()[:, 0]  # (S,) segments
+    # the later line has the higher rank, and the rank's last eight bits are its grey
+    rank = torch.arange(1, lines + 1, dtype=torch.int32, device=device).mul_(256).add_(greys)
+    canvas = torch.full(((side + 2) ** 2,), shade, dtype=torch.int32, device=device)
+    if len(chosen):
+        (x, y), (dx, dy) = (
+            [plane.index_select(0, chosen) for plane in part.flatten(1)] for part in (contours, step)
+        )
+        length = torch.maximum(dx.abs(), dy.abs()).clamp_min_(1)
+        end = length.cumsum(0, dtype=torch.int32)
+        begin, pixels = end - length, int(end[-1])
+        # the owner of each pixel to set: the segments that have begun before it
+        owner = torch.zeros(pixels, dtype=torch.int32, device=device)
+        owner.index_fill_(0, begin[1:].long(), 1)
+        owner = owner.cumsum(0, dtype=torch.int32)
+        number = torch.arange(pixels, dtype=torch.int32, device=device)
+        inverse, place = ONE / length.float(), []
+        for at, delta in ((x, dx), (y, dy)):
+            slope = (delta * inverse).round_().int()
+            # at the segment's own first pixel this is the start; 32-bit products wrap, and cancel
+            base = at.mul_(ONE).add_(ONE // 2).sub_(begin * slope)
+            traced = (slope.index_select(0, owner) * number).add_(base.index_select(0, owner))
+            # a border of one pixel takes what is outside
+            place.append(traced.bitwise_right_shift_(16).clamp_(-1, side))
+        cell = place[1].mul_(side + 2).add_(place[0]).add_(side + 3)
+        ranks = rank.repeat_interleave(vertices).index_select(0, chosen).index_select(0, owner)
+        canvas.scatter_reduce_(0, cell.long(), ranks, "amax")  # the last wins, in whatever order
+    return canvas.view(side + 2, side + 2)[1:-1, 1:-1] & 255
