@@ -95,7 +95,8 @@ def list_entries(words: list[str]) -> int:
             for line in pages.runs(Path("runs")):
                 print(f"  {line}")
             continue
-        ready = pages.task_states(data_folder()) if section == "tasks" else {}
+        data = Path(os.environ.get("SOURCEBENCH_DATA", "data"))
+        ready = pages.task_states(data) if section == "tasks" else {}
         if section == "sources":
             print("\n".join(pages.source_lines()))
             continue
@@ -103,11 +104,6 @@ def list_entries(words: list[str]) -> int:
             state = f"[{ready[name]}] " if name in ready else ""
             print(f"  {name:<16} {state}{entry.summary}")
     return DONE
-
-
-def data_folder() -> Path:
-    """Where the data sets are unless ``paths.data`` says otherwise."""
-    return Path(os.environ.get("SOURCEBENCH_DATA", "data"))
 
 
 def doctor(words: list[str]) -> int:
@@ -155,6 +151,15 @@ def gallery(words: list[str]) -> int:
     print(f"page  {made.page.resolve().as_uri()}")
     for name, reason in made.failures.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
+    return FAILED if made.failures else DONE
+
+
+def properties(words: list[str]) -> int:
+    """``properties source=NAME,NAME|all``: a table; exit code 1 where a source failed."""
+    from suite.properties import tabulate
+
+    made = tabulate(words, lambda line: print(line, file=sys.stderr, flush=True))
+    print(made.markdown, *made.paths, sep="\n")
     return FAILED if made.failures else DONE
 
 
@@ -283,6 +288,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "list": list_entries,
     "doctor": doctor,
     "preview": preview,
+    "properties": properties,
     "pretrain": pretrain,
     "evaluate": evaluate,
     "compare": compare,

@@ -12,6 +12,7 @@ VERBS = {
     "list": "what exists, one line each, and what is ready to run",
     "doctor": "is this machine fit? each line ok, or the cure",
     "preview": "see and hear a source, or source=all: contact sheet, WAVs, the drawn factors",
+    "properties": "measure sources as the encoder sees them: a table with intervals",
     "pretrain": "one experiment -> runs/<run_id>, resumable",
     "evaluate": "a run -> rows and predictions, by task and probe",
     "compare": "a grid of sources and seeds; prints its price first",
@@ -30,6 +31,11 @@ EXAMPLES = {
         "sourcebench preview source=dead_leaves source.shape=mixed count=12",
         "sourcebench preview source=mixture 'source.parts={audiopg: 1, dead_leaves: 2}' masks=false",
         "sourcebench preview source=all count=4",
+    ],
+    "properties": [
+        "sourcebench properties source=audiopg,dead_leaves,noise",
+        "sourcebench properties source=dead_leaves source.shape=oriented inputs=128",
+        "SOURCEBENCH_DATA=/data/audio sourcebench properties source=all",
     ],
     "pretrain": [
         "sourcebench pretrain source=dead_leaves source.shape=oriented scale=nano seed=1",
@@ -60,6 +66,7 @@ EXAMPLES = {
 
 USES_ENTRIES = {
     "preview": ("sources", "masks"),
+    "properties": ("sources",),
     "pretrain": ("sources", "masks", "objectives"),
     "evaluate": ("tasks", "probes"),
     "compare": ("sources", "tasks", "probes"),

@@ -34,6 +34,7 @@ RUNNING = {  # the keys of config.yaml that change no result, and their types
     "dry": bool,
     "count": int,
     "masks": bool,
+    "inputs": int,
     "patience": float,
     "checkpoint_seconds": float,
     "log_every": int,
@@ -199,6 +200,6 @@ def check_running(config: dict[str, Any]) -> None:
             name = hint.__name__ if isinstance(hint, type) else str(hint)
             cure = f" Type {key}=[{value}]." if "tuple" in str(hint) else ""
             raise UsageError(f"{key}={value!r} is of the wrong type: expected {name}.{cure}")
-        counted = ("workers", "count", "log_every", "threads", "patience")
+        counted = ("workers", "count", "inputs", "log_every", "threads", "patience")
         if key in counted and value is not None and value < 1:
             raise UsageError(f"{key}={value}: expected at least 1.")

@@ -25,7 +25,11 @@ DRAWERS = ("generators", "tasks", "suite.masking", "suite.objectives", "suite.pr
 # is marked "together"; a package on a line is itself together.
 LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
     (6, True, ("suite.cli", "suite.__main__", "suite.help")),
-    (5, True, ("suite.compare", "suite.comparison", "suite.ablate", "suite.gallery")),
+    (
+        5,
+        True,
+        ("suite.compare", "suite.comparison", "suite.ablate", "suite.gallery", "suite.properties"),
+    ),
     (4, True, ("suite.configuration",)),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.analysis", "suite.verify")),
     (3, False, ("suite.experiment", "suite.doctor")),

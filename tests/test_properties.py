@@ -5,17 +5,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.linalg
 import scipy.signal
 import scipy.stats
+import soundfile
 import torch
 
 from generators import properties
+from generators.properties import Interval
+from suite import cli
+from suite import properties as tables
 
 RNG = np.random.default_rng(0)
 
@@ -235,3 +243,105 @@ def test_constant_pictures_are_measured_without_nan() -> None:
 def test_too_few_or_too_small_pictures_are_refused(pictures: torch.Tensor, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         properties.measure(pictures)
+
+
+# ---------------------------------------------------------------------------------------------------
+# The table of a user
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> list[str]:
+    """Working folders, and three seconds of real sound in the data folder, as words to type."""
+    (tmp_path / "data" / "pretrain_real").mkdir(parents=True)
+    for number in range(3):
+        sound = scipy.signal.lfilter([1.0], [1.0, -0.9], RNG.normal(size=16000)) / 20.0
+        soundfile.write(tmp_path / "data" / "pretrain_real" / f"{number}.wav", sound, 16000)
+    return [f"paths.{key}={tmp_path / key}" for key in ("data", "runs", "cache")]
+
+
+def test_a_table_has_a_row_a_source_and_typing_it_again_measures_nothing(
+    places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(tables, "REFERENCE", 8)
+    words = ["properties", "source=worley,noise", "inputs=4", "pool=null", *places]
+    assert cli.main(words) == 0
+    first = capsys.readouterr().out
+    written = (tmp_path / "runs" / "properties" / "properties.csv").read_text()
+    rows = {row["source"]: row for row in csv.DictReader(io.StringIO(written))}
+    assert list(rows) == ["real log-mels", "noise", "worley"]  # sounds come before pictures
+    for row in rows.values():
+        for name in properties.NAMES:
+            assert float(row[f"{name}_low"]) <= float(row[name]) <= float(row[f"{name}_high"])
+    assert float(rows["noise"]["variation_time"]) > 3 * float(rows["worley"]["variation_time"])
+    assert f"{float(rows['noise']['entropy']):.2f}" in first
+    assert (tmp_path / "runs" / "properties" / "properties.md").read_text() in first
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(properties, "measure", refuse)
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out == first
+    with pytest.raises(AssertionError, match="measured again"):  # what has changed is measured
+        cli.main([*words[:2], "inputs=5", *words[3:]])
+
+
+def test_without_recordings_the_distance_is_left_out_and_said(
+    places: list[str], tmp_path: Path, capsys: Any
+) -> None:
+    away = [*places[1:], f"paths.data={tmp_path / 'nowhere'}"]
+    assert cli.main(["properties", "source=worley", "inputs=4", "pool=null", *away]) == 0
+    shown = capsys.readouterr()
+    assert "no frechet" in shown.err
+    assert "SOURCEBENCH_DATA" in shown.err
+    assert shown.out.splitlines()[2].endswith("| \N{EN DASH} |")
+
+
+def test_one_source_that_fails_is_named_and_the_others_are_measured(
+    places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def flaky(source: Any, *_: Any) -> dict[str, Interval]:
+        if source.name == "perlin":
+            raise RuntimeError("out of noise")
+        return {"contrast": Interval(0.5, 0.4, 0.6)}
+
+    monkeypatch.setattr(tables, "measured", flaky)
+    words = ["inputs=4", "pool=null", *places[1:], f"paths.data={tmp_path / 'nowhere'}"]
+    assert cli.main(["properties", "source=perlin,worley,recordings", *words]) == 1
+    shown = capsys.readouterr()
+    assert "failed: RuntimeError: out of noise" in shown.err
+    assert "recordings" in shown.err
+    assert "| worley | 0.50 ± 0.10 |" in shown.out
+    assert "| perlin |" not in shown.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "source=all"),
+        (["source=worlie"], "worley"),
+        (["source=worley,noise", "source.p_invert=0"], "field of one source"),
+        (["source=worley", "inputs=3"], "at least 4"),
+        (["source=worley", "input=30"], "inputs"),
+    ],
+)
+def test_wrong_words_are_answered_before_anything_is_measured(
+    words: list[str], said: str, capsys: Any
+) -> None:
+    assert cli.main(["properties", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (None, "\N{EN DASH}"),
+        (Interval(1.2341, 1.2, 1.2702), "1.234 ± 0.035"),
+        (Interval(-2.5, -2.7, -2.3), "\N{MINUS SIGN}2.50 ± 0.20"),
+        (Interval(184.23, 181.0, 187.4), "184.2 ± 3.2"),
+    ],
+)
+def test_a_cell_shows_the_digits_that_its_interval_justifies(
+    interval: Interval | None, text: str
+) -> None:
+    assert tables.shown(interval) == text
