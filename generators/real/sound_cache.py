@@ -52,7 +52,8 @@ class Decoded:
     @cached_property
     def samples(self) -> np.ndarray:
         """int16 memory map of all samples; full scale is 32767."""
-        return np.memmap(self.folder / "samples.int16", dtype="<i2", mode="r")
+        mapped = np.memmap(self.folder / "samples.int16", dtype="<i2", mode="r")
+        return mapped.view(np.ndarray)  # as such it is cut in a tenth of the time
 
     @cached_property
     def stand_in(self) -> np.ndarray:
