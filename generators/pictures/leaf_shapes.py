@@ -57,6 +57,23 @@ def _mixed_angles(kind: Tensor, turn: Tensor) -> Tensor:
     return torch.where(kind == QUADRILATERAL, sorted_four, angle)
 
 
+def with_corners(drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leaves ``(B, n)`` with their ``corner_x`` and ``corner_y`` ``(B, n, 4)``.
+
+    On the CPU each picture on its own: a sine may round differently in a longer row of them.
+    """
+    groups = torch.arange(len(drawn["x"])).split(1)
+    if "angles" not in drawn or drawn["x"].device.type != "cpu":
+        groups = (torch.arange(len(drawn["x"])),)
+    turned = []
+    for group in groups:
+        part = {key: value[group.to(value.device)].flatten(0, 1) for key, value in drawn.items()}
+        turned.append(torch.stack(corners(part), dim=-1))  # (4, leaves, 2)
+    x, y = torch.cat(turned, dim=1).unbind(-1)
+    shape = (*drawn["x"].shape, 4)
+    return drawn | {"corner_x": x.T.reshape(shape), "corner_y": y.T.reshape(shape)}
+
+
 def pick(values: Tensor, positions: Tensor) -> Tensor:
     """``values[positions]`` of one-dimensional tensors, by the operation that is fast on a CPU."""
     return values.index_select(0, positions)
@@ -65,10 +82,11 @@ def pick(values: Tensor, positions: Tensor) -> Tensor:
 def spans(leaves: dict[str, Tensor], height: int, width: int) -> tuple[Tensor, ...]:
     """All intervals of all leaves ``(L,)`` on the canvas: int64 ``(R,)`` leaf, row, first column, end.
 
+    The leaves carry their corners ``corner_x`` and ``corner_y`` ``(L, 4)`` (:func:`with_corners`).
     The end is one past the last column; an interval may be empty (end <= first).
     """
     kind, radius, x, y = (leaves[key] for key in ("kind", "radius", "x", "y"))
-    corner_x, corner_y = corners(leaves)
+    corner_x, corner_y = (leaves[key].T.contiguous() for key in ("corner_x", "corner_y"))
     top, bottom = corner_y.amin(0).long(), corner_y.amax(0).long()
     circle = kind == CIRCLE
     top, bottom = torch.where(circle, -radius, top), torch.where(circle, radius, bottom)

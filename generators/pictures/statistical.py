@@ -15,6 +15,7 @@ from torch import Tensor
 from ..base import Draws, Source, white_noise
 from ..drawer import UsageError
 from ..dsp import full_precision, in_chunks
+from ..memory import keep_freed_memory
 from .colour_statistics import (
     colour_axes,
     decorrelate,
@@ -129,6 +130,7 @@ class StatisticalImage(Conversion):
             colours = self.colours({key: value.to(device) for key, value in drawn.items()})
             return self.convert(colours if self.exact else colours[:, 0], drawn)
 
+        keep_freed_memory()
         with full_precision(device):
             return in_chunks(render_chunk, parameters, device)
 
