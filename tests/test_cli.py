@@ -200,6 +200,19 @@ def test_sources_are_listed_below_their_family_with_what_they_need(capsys: Captu
         assert ("needs" in line) == (facts["needs"] != "nothing")
 
 
+def test_only_the_chosen_source_is_imported() -> None:
+    program = (
+        "import sys; from suite.configuration import configure; configure(['source=noise']); "
+        "print(*(name for name in sys.modules if name.startswith('generators.')))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    entries = drawers.sources.entries()
+    assert entries["noise"].module in loaded
+    assert entries["dead_leaves"].module not in loaded
+
+
 def test_preview_without_masks_says_so_by_a_switch(capsys: Captured, tmp_path: Path) -> None:
     assert cli.main(["preview", *tiny_runs.words(tmp_path), "count=1", "masks=false"]) == 0
     assert cli.main(["preview", "masks=maybe"]) == 2

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 import generators
 from generators.drawer import BadData, UsageError
 from generators.mixture import Mixture
+from suite import comparison
 from suite.configuration import configure, experiment_of
 from suite.experiment import Experiment
 from suite.frontend import FrontEnd
@@ -284,6 +287,14 @@ def test_a_label_can_be_typed() -> None:
     assert experiment("source.parts={audiopg: 1, dead_leaves: 1}").label == "mixture"
 
 
+def test_a_line_of_a_comparison_can_hold_a_mixture() -> None:
+    words = comparison.source_words("mixture 'source.parts={noise: 3, dead_leaves: 2}'")
+    made = comparison.cell_of([*words, "seed=1"])
+    assert made.experiment.label == "mixture parts={dead_leaves: 2, noise: 3}"
+    again = shlex.split(made.command)[2:]
+    assert experiment_of(configure(again)).run_id == made.experiment.run_id
+
+
 def test_folders_of_parts_lie_below_the_data_folder(tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     made = experiment("source.parts={recordings: {folder: sounds}, noise: 1}")
@@ -320,14 +331,26 @@ def test_folders_of_parts_lie_below_the_data_folder(tmp_path: Path) -> None:
             r"source\.parts\.shuffled_patches\.of\.noise=2",
         ),
         ("{}", r"source\.parts={} names no source"),
+    ],
+)
+def test_what_is_no_mixture_is_refused_by_its_key(typed: str, answer: str) -> None:
+    with pytest.raises(UsageError, match=answer):
+        generators.create("mixture", parts=yaml.safe_load(typed))
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("{nois: 1, dead_leaves: 1}", r"source\.parts\.nois: unknown source 'nois'.*'noise'"),
+        ("{noise: {color: pink}, dead_leaves: 1}", r"source\.parts\.noise.*'color'.*'colour'"),
+        ("{noise: {colour: mauve}, dead_leaves: 1}", r"source\.parts\.noise\.colour='mauve'.*pink"),
         ("3", r"source\.parts=3 names no source"),
         ("null", r"source\.parts=None names no source"),
-        ("[noise]", r"source\.parts=\['noise'\] names no source"),
         ("{noise: 1", r"cannot understand"),
         ("choice(1,2)", r"expected one value"),
     ],
 )
-def test_what_is_no_mixture_is_refused_by_its_key(typed: str, answer: str) -> None:
+def test_what_is_typed_wrongly_is_refused_by_its_key(typed: str, answer: str) -> None:
     with pytest.raises(UsageError, match=answer):
         experiment(f"source.parts={typed}").build_source(Path("data"), Path("cache"))
 

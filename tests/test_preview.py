@@ -145,6 +145,11 @@ def test_a_caption_ends_with_the_last_factor_that_fits() -> None:
     assert caption(factors) == expected
 
 
+def test_groups_of_factors_are_cut_like_lists() -> None:
+    tones = [{"f0_hz": 440.123, "kind": "fm", "gain": 1.0, "onset_s": None, "late": 3}]
+    assert caption({"tones": tones}) == "tones [{f0_hz 440, kind fm, gain 1, onset_s none, ...}]"
+
+
 def test_file_names_with_dollars_are_no_formulas() -> None:
     source = generators.create("dead_leaves", height=80, width=48)
     factors = [{"file": "cash_$1$_\\frac.ogg"}]

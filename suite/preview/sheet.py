@@ -163,9 +163,12 @@ def caption(factors: dict[str, Any]) -> str:
 
 
 def short(value: Any) -> str:
-    """A number with three digits, or a list by its first four items."""
+    """A number with three digits; a list or a group of factors by its first four items."""
     if value is None:
         return "none"
+    if isinstance(value, dict):
+        items = [f"{key} {short(item)}" for key, item in list(value.items())[:4]]
+        return f"{{{', '.join(items)}{', ...' if len(value) > 4 else ''}}}"
     if isinstance(value, bool) or not isinstance(value, (int, float, list, tuple)):
         return str(value)
     if isinstance(value, int):
