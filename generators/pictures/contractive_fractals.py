@@ -46,7 +46,7 @@ class ContractiveFractals(Pattern, Source, name="contractive_fractals"):
     kind = "picture"
     family = "fractal"
     citation = "Anderson and Farrell 2022, WACV; arXiv 2110.03091"
-    speed = "fast"
+    speed = "moderate"
     needs = "nothing"
 
     shading: Literal["graded", "binary"] = "graded"
