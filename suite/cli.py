@@ -7,12 +7,14 @@ import os
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from generators.drawer import UsageError, neighbours
 from suite import help as pages
+from suite.progress import show_warning
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,6 +29,7 @@ STORAGE = (  # a full disk, a forbidden place, a file where a folder has to be
 def main(words: list[str] | None = None) -> int:
     """Run one verb; returns 0 done, 1 failed, 2 wrong usage, 3 data missing, 130 interrupted."""
     words = sys.argv[1:] if words is None else words
+    warnings.showwarning = show_warning
     if not words or words[0] in ("--help", "-h", "help"):
         print(pages.front())
         return DONE

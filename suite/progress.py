@@ -1,9 +1,11 @@
-"""One honest progress line per long job: rewritten in place on a terminal, plain lines when piped."""
+"""One honest progress line per long job, rewritten in place on a terminal; and one line a warning."""
 
 from __future__ import annotations
 
 import sys
 import time
+import warnings
+from typing import TextIO
 
 _plain = False  # several processes share the terminal: no line may be rewritten
 
@@ -12,6 +14,28 @@ def plainly() -> None:
     """From now on print whole lines only: for a worker process among several."""
     global _plain
     _plain = True
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning for who typed the command: what it says, yellow on a terminal, and no code.
+
+    It takes the place of ``warnings.showwarning``. Those of other sorts are for who writes code, and
+    keep their place in it.
+    """
+    out = sys.stderr if file is None else file
+    if not issubclass(category, UserWarning):
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=out)
+    elif out.isatty():
+        print(f"\r\x1b[2K\x1b[33mwarning: {message}\x1b[0m", file=out, flush=True)
+    else:
+        print(f"warning: {message}", file=out, flush=True)
 
 
 class Progress:

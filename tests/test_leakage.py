@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ import torch
 
 import generators
 from generators.drawer import BadData
-from suite import leakage
+from suite import cli, leakage
 from suite.checkpoint import ENVIRONMENT, STATE, WEIGHTS
 from tasks.base import Task, measured_split_hash
 
@@ -297,3 +298,14 @@ def test_a_broken_file_in_the_middle_keeps_the_steps_before_it(
     broken.write_bytes(content)
     continued = weights(tiny_runs.run(tmp_path / "broken", *live))
     assert all(torch.equal(continued[name], fixed[name]) for name in fixed)
+
+
+def test_a_warning_is_one_line_without_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back at the end
+    assert cli.main(["--version"]) == 0
+    warnings.showwarning("3 files are left out", UserWarning, "source.py", 7)
+    assert capsys.readouterr().err == "warning: 3 files are left out\n"
+    warnings.showwarning("use that instead", DeprecationWarning, "source.py", 7)
+    assert capsys.readouterr().err.startswith("source.py:7: DeprecationWarning: use that instead")
