@@ -18,10 +18,9 @@ from typing import Any
 from filelock import FileLock
 
 import tasks
-from generators.audio import BrokenSound
+from generators.audio import BrokenSound, content_hash, read_mono
 from generators.base import Source
 from generators.real.crops import Crops
-from generators.real.decoding import content_hash_of, header
 from generators.real.listing import Listing
 from suite.progress import Progress
 from suite.rows import write_atomically
@@ -187,10 +186,10 @@ def hash_test_files(task: Task, cache: Path) -> dict[str, tuple[str, str, int]]:
 def hash_and_length(path: Path) -> tuple[str, int]:
     """Content hash and samples of a file; ("", 0) where it cannot be decoded, and so not tested."""
     try:
-        length = header(path)[0]
+        samples, _ = read_mono(path)
     except BrokenSound:
         return "", 0
-    return content_hash_of(path, (length,)), length
+    return content_hash(samples), len(samples)
 
 
 def read_kept(path: Path) -> dict[str, list[Any]]:
