@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from .conversion import Pattern
 
 REFERENCE_SIDE = 512  # lengths are drawn in pixels of a canvas of this side
 MOST_LINES = 199
+AT_ONCE = 1 << 15  # pixels that a CPU sets together, few enough for its cache
 ONE = 1 << 16  # a pixel, in the fixed-point numbers that trace lines
 
 
@@ -140,34 +142,68 @@ def trace(contours: Tensor, greys: Tensor, shade: int, side: int) -> Tensor:
     """
     _, lines, vertices = contours.shape
     device = contours.device
-    step = contours.roll(-1, dims=2).sub_(contours)
-    low, high = contours + step.clamp_max(0), contours + step.clamp_min(0)
-    seen = ((low < side) & (high >= 0)).all(dim=0)  # (L, V)
-    chosen = seen.flatten().nonzero()[:, 0]  # (S,) segments
+    # a segment is out of sight if both its ends are left of the canvas, or right, or below, or above
+    below, above = (flag.view(torch.uint8) for flag in (contours < 0, contours >= side))
+    sides = below[0] + 2 * above[0] + 4 * below[1] + 8 * above[1]  # (L, V)
+    chosen = ((sides & sides.roll(-1, dims=1)) == 0).flatten().nonzero()[:, 0]  # (S,) segments
     # the later line has the higher rank, and the rank's last eight bits are its grey
     rank = torch.arange(1, lines + 1, dtype=torch.int32, device=device).mul_(256).add_(greys)
     canvas = torch.full(((side + 2) ** 2,), shade, dtype=torch.int32, device=device)
     if len(chosen):
         (x, y), (dx, dy) = (
-            [plane.index_select(0, chosen) for plane in part.flatten(1)] for part in (contours, step)
+            [plane.index_select(0, chosen) for plane in ends.flatten(1)]
+            for ends in (contours, contours.roll(-1, dims=2))
         )
+        dx, dy = dx.sub_(x), dy.sub_(y)
         length = torch.maximum(dx.abs(), dy.abs()).clamp_min_(1)
-        end = length.cumsum(0, dtype=torch.int32)
-        begin, pixels = end - length, int(end[-1])
-        # the owner of each pixel to set: the segments that have begun before it
-        owner = torch.zeros(pixels, dtype=torch.int32, device=device)
-        owner.index_fill_(0, begin[1:].long(), 1)
-        owner = owner.cumsum(0, dtype=torch.int32)
-        number = torch.arange(pixels, dtype=torch.int32, device=device)
-        inverse, place = ONE / length.float(), []
-        for at, delta in ((x, dx), (y, dy)):
-            slope = (delta * inverse).round_().int()
-            # at the segment's own first pixel this is the start; 32-bit products wrap, and cancel
-            base = at.mul_(ONE).add_(ONE // 2).sub_(begin * slope)
-            traced = (slope.index_select(0, owner) * number).add_(base.index_select(0, owner))
-            # a border of one pixel takes what is outside
-            place.append(traced.bitwise_right_shift_(16).clamp_(-1, side))
-        cell = place[1].mul_(side + 2).add_(place[0]).add_(side + 3)
-        ranks = rank.repeat_interleave(vertices).index_select(0, chosen).index_select(0, owner)
-        canvas.scatter_reduce_(0, cell.long(), ranks, "amax")  # the last wins, in whatever order
-    return canvas.view(side + 2, side + 2)[1:-1, 1:-1] & 255
+        end, inverse = length.cumsum(0, dtype=torch.int32), ONE / length.float()
+        slopes = [(delta * inverse).round_().int() for delta in (dx, dy)]
+        # a line's place at pixel number n, counted over all segments, is slope * n + base: at the
+        # segment's own first pixel that is its start; 32-bit products wrap, and cancel
+        bases = [
+            at.mul_(ONE).add_(ONE // 2).sub_((end - length) * slope)
+            for at, slope in zip((x, y), slopes, strict=True)
+        ]
+        ranks = rank[:, None].expand(-1, vertices).flatten()[chosen]
+        total = int(end[-1])
+        pixels = AT_ONCE if device.type == "cpu" else total
+        goals = torch.tensor(range(pixels, total, pixels), dtype=torch.int32, device=device)
+        cuts = [0, *torch.searchsorted(end, goals).add_(1).tolist(), len(chosen)]
+        for first, last in itertools.pairwise(cuts):
+            if first < last:
+                here = slice(first, last)
+                slope, base = ([plane[here] for plane in part] for part in (slopes, bases))
+                set_pixels(canvas, slope, base, ranks[here], end[here], length[here], side)
+    return canvas.bitwise_and_(255).view(side + 2, side + 2)[1:-1, 1:-1]
+
+
+def set_pixels(
+    canvas: Tensor,
+    slopes: list[Tensor],
+    bases: list[Tensor],
+    rank: Tensor,
+    end: Tensor,
+    length: Tensor,
+    side: int,
+) -> None:
+    """Raise the cells of ``canvas``, with a border of one pixel, to the ranks of the segments on them.
+
+    All are int32 and, but for the canvas, ``(S,)``: slopes and bases for x and for y. Pixel numbers run
+    from ``end - length`` up to ``end``.
+    """
+    start = int(end[0] - length[0])
+    number = torch.arange(start, int(end[-1]), dtype=torch.int32, device=canvas.device)
+    # the owner of each pixel: as many segments as have begun after the first one
+    owner = torch.zeros_like(number)
+    owner.index_fill_(0, (end - start)[:-1].long(), 1)
+    owner = owner.cumsum(0, dtype=torch.int32)
+    column, row = (
+        (slope.index_select(0, owner).mul_(number))
+        .add_(base.index_select(0, owner))
+        .bitwise_right_shift_(16)
+        .clamp_(-1, side)  # the border takes what is outside
+        for slope, base in zip(slopes, bases, strict=True)
+    )
+    cell = row.mul_(side + 2).add_(column).add_(side + 3)
+    # the highest rank wins, in whatever order
+    canvas.scatter_reduce_(0, cell.long(), rank.index_select(0, owner), "amax")
