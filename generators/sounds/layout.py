@@ -60,15 +60,21 @@ class Clip:
         }
 
     def set_level(self, waveform: Tensor, drawn: dict[str, Tensor]) -> Tensor:
-        """Peak, then background noise, then the clip's level; changes ``waveform`` (B, n) in place."""
+        """The clip's peak and its background noise; changes ``waveform`` (B, n) in place.
+
+        The sum of both peaks, not that of the sum, is the drawn level.
+        """
         device = waveform.device
         floor = (decibels(drawn["background_db"]) * drawn["background"]).float()[:, None].to(device)
-        level = decibels(drawn["peak_db"]).float()[:, None].to(device)
-        dsp.peak_normalise(waveform)
+        level = decibels(drawn["peak_db"]).float()[:, None].to(device) / (1.0 + floor)
+        high, low = waveform.amax(dim=1, keepdim=True), waveform.amin(dim=1, keepdim=True)
+        peak = torch.maximum(high, -low).clamp_min_(torch.finfo(torch.float32).tiny)
+        # below 1 by more than rounding, so that no sample is over full scale
+        waveform.mul_((level * (1.0 - 1e-6) / peak).clamp_max_(torch.finfo(torch.float32).max))
         if bool(drawn["background"].any()):
             noise = white_noise(drawn["background_key"], waveform.shape[1], device)
-            waveform.addcmul_(noise, floor)
-        return waveform.mul_(level / (1.0 + floor))
+            waveform.addcmul_(noise, floor * level)
+        return waveform
 
     def describe_level(self, one: dict[str, Any]) -> dict[str, Any]:
         """Level of the peak, and of the background noise (``None`` where there is none)."""

@@ -22,7 +22,9 @@ from .layout import (
     pick_weighted,
 )
 
-BLOCK = 1024  # samples filtered at once; responses last up to half of it to either side
+BLOCK = 1536  # samples filtered at once
+RING = 512  # samples to either side of a block in which its response may ring
+SIZE = BLOCK + 2 * RING  # of a transform
 STEP = 64  # samples between two values of a modulator: 250 a second at 16 kHz
 FASTEST_HZ = 50.0  # modulators have no faster components
 
@@ -142,7 +144,7 @@ class Textures(Clip, Source, name="textures"):
     def band(self, of: dict[str, Tensor], moving: Tensor) -> Tensor:
         """Band-passed noise or impulses of unit power, float32 ``(E, samples)``.
 
-        The pass band of each block of 1024 samples moves with the modulator at the block's middle.
+        The pass band of each block of 1536 samples moves with the modulator at the block's middle.
         """
         device, blocks = of["kind"].device, -(-self.samples // BLOCK)
         raw = white_noise(of["noise_key"], blocks * BLOCK, device)
@@ -150,8 +152,8 @@ class Textures(Clip, Source, name="textures"):
         if len(sparse):
             share = of["density_hz"][sparse].float()[:, None] / self.sample_rate
             raw[sparse] = impulses(raw[sparse], share)
-        bins = torch.arange(BLOCK + 1, dtype=torch.float32, device=device).clamp_min(0.5)
-        octave = (bins * (self.sample_rate / (2 * BLOCK))).log2()
+        bins = torch.arange(SIZE // 2 + 1, dtype=torch.float32, device=device).clamp_min(0.5)
+        octave = (bins * (self.sample_rate / SIZE)).log2()
         octave = octave.repeat_interleave(2)  # a gain each for real and imaginary parts
         middle = (torch.arange(blocks, device=device) * BLOCK + BLOCK // 2) // STEP
         centre = of["centre_hz"].float().log2()[:, None]  # (E, 1), one gain for all blocks
@@ -160,28 +162,27 @@ class Textures(Clip, Source, name="textures"):
             centre = centre + of["brightness"].float()[:, None] * shift  # (E, blocks)
         sharp = (math.sqrt(0.5) / of["octaves"].float())[:, None, None]
         gain = (octave * sharp - centre[:, :, None] * sharp).square_().neg_().exp_()
-        spectrum = torch.fft.rfft(raw.view(-1, blocks, BLOCK), n=2 * BLOCK)
+        spectrum = torch.fft.rfft(raw.view(-1, blocks, BLOCK), n=SIZE)
         torch.view_as_real(spectrum).flatten(2).mul_(gain)
-        made = torch.fft.irfft(spectrum, n=2 * BLOCK)  # (E, blocks, 2048)
-        # the response lasts half a block to either side of its block
-        sound, half = made[:, :, :BLOCK], BLOCK // 2
-        sound[:, 1:, :half] += made[:, :-1, BLOCK : BLOCK + half]
-        sound[:, :-1, half:] += made[:, 1:, BLOCK + half :]
+        made = torch.fft.irfft(spectrum, n=SIZE)  # (E, blocks, 2560)
+        sound = made[:, :, :BLOCK]
+        sound[:, 1:, :RING] += made[:, :-1, BLOCK : BLOCK + RING]
+        sound[:, :-1, BLOCK - RING :] += made[:, 1:, BLOCK + RING :]
         sound = sound.flatten(1)[:, : self.samples]
-        power = sound.square().mean(dim=1, keepdim=True)
-        return sound.div_(power.sqrt().clamp_min(1e-12))
+        norm = torch.linalg.vector_norm(sound, dim=1, keepdim=True).clamp_min(1e-9)
+        return sound.mul_(math.sqrt(self.samples) / norm)
 
     def modulators(self, of: dict[str, Tensor]) -> Tensor:
         """The modulator g every 64 samples, float32 ``(E, points)``, of variance 1 and mean about 0."""
         points = -(-self.samples // STEP) + 1
         device, rate = of["kind"].device, self.sample_rate / STEP
-        # from twice the length, so that a modulator's end is not its beginning
-        hertz = torch.arange(points + 1, dtype=torch.float32, device=device) * (rate / (2 * points))
+        size = 1 << (2 * points - 1).bit_length()  # longer, so that the end is not the beginning
+        bins = size // 2 + 1
+        hertz = torch.arange(bins, dtype=torch.float32, device=device) * (rate / size)
         corner = of["modulation_hz"].float()[:, None]
-        size = (1.0 + (hertz / corner).square()).rsqrt() * ((hertz > 0.0) & (hertz <= FASTEST_HZ))
-        noise = white_noise(of["modulator_key"], 2 * (points + 1), device).view(-1, points + 1, 2)
-        moving = torch.fft.irfft(torch.view_as_complex(noise * size[:, :, None]), n=2 * points)
-        moving = moving[:, :points]
+        height = (1.0 + (hertz / corner).square()).rsqrt() * ((hertz > 0.0) & (hertz <= FASTEST_HZ))
+        noise = white_noise(of["modulator_key"], 2 * bins, device).view(-1, bins, 2)
+        moving = torch.fft.irfft(torch.view_as_complex(noise * height[:, :, None]), n=size)[:, :points]
         moving = moving / moving.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-12)
         time = torch.arange(points, dtype=torch.float64, device=device) / rate
         turns = (of["modulation_hz"][:, None] * time + of["phase"][:, None]).frac().float()
@@ -209,9 +210,9 @@ def impulses(noise: Tensor, share: Tensor) -> Tensor:
 
     White ``noise`` (E, n) beyond a threshold: it has 2^15 levels, so shares are multiples of 2^-15.
     """
-    over = noise.abs().sub_(1.0 - share)
-    layer, place = (over > 0.0).nonzero(as_tuple=True)
-    size = torch.exp(2.0 * (over[layer, place] / share[layer, 0] - 1.0))
+    layer, place = (noise.abs() > 1.0 - share).nonzero(as_tuple=True)
+    struck = noise[layer, place]
+    over = (struck.abs() - 1.0) / share[layer, 0]  # -1 to 0
     out = torch.zeros_like(noise)
-    out[layer, place] = size * noise[layer, place].sign()
+    out[layer, place] = torch.exp(2.0 * over) * struck.sign()
     return out

@@ -1,0 +1,78 @@
+"""The sounds that other sounds are made of: primitives by name and weight, created when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..base import Source
+from ..drawer import UsageError
+from ..parts import Parts, create, sources, spelt_out
+
+ALPHABET = ("plucked", "struck", "sweeps", "grains", "formants", "textures")
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """Sources of sounds with weights, in the order of their labels."""
+
+    labels: tuple[str, ...]
+    weights: tuple[float, ...]
+    children: tuple[Source, ...]
+
+    def identities(self) -> dict[str, Any]:
+        """Weight and identity of each primitive, for the identity of what is made of them."""
+        return {
+            label: {"weight": weight, **child.identity()}
+            for label, weight, child in zip(self.labels, self.weights, self.children, strict=True)
+        }
+
+    def sounds(self, which: Tensor, indices: Tensor, device: torch.device) -> Tensor:
+        """Samples ``indices`` (E,) of primitives ``which`` (E,), float32 ``(E, samples)``."""
+        out: Tensor | None = None
+        for number, child in enumerate(self.children):
+            rows = (which == number).nonzero()[:, 0]
+            if len(rows):
+                made = child.batch(indices[rows], device)
+                out = made.new_zeros(len(which), made.shape[1]) if out is None else out
+                out[rows.to(device)] = made
+        if out is None:
+            raise ValueError("no sounds were asked for.")
+        return out
+
+
+def alphabet(parts: Parts, whole: Source, where: str, given: Mapping[str, Any]) -> Alphabet:
+    """The primitives of ``parts``; those that have a field of ``given`` get that value.
+
+    Raises :class:`UsageError` where a part is no source of sounds, has no plain weight, or where all
+    weights are 0; ``where`` is the key that was typed, for example ``source.primitives``.
+    """
+    spelt = spelt_out(parts, where, weighted=True)
+    weights = {}
+    for label, values in spelt.items():
+        entry = sources.get(values["name"])
+        if entry.kind != "waveform" or values["name"] == whole.name:
+            raise UsageError(
+                f"{where}.{label} is no sound that {whole.name} can be made of. "
+                f"Choose among {', '.join(ALPHABET)}, audiopg, noise."
+            )
+        weight = values["weight"]
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight >= 0.0:
+            raise UsageError(
+                f"{where}.{label}.weight={weight!r}: expected a number of at least 0. "
+                f"Type for example {where}.{label}=1."
+            )
+        weights[label] = float(weight)
+        own = {field.name for field in fields(entry) if field.init}
+        values |= {key: value for key, value in given.items() if key in own}
+    if not sum(weights.values()) > 0.0:
+        raise UsageError(
+            f"the weights of {where} are all 0. Type for example '{where}={{plucked: 1}}'."
+        )
+    kept = {label: values for label, values in spelt.items() if weights[label] > 0.0}
+    children = create(kept, whole, where)
+    return Alphabet(tuple(kept), tuple(weights[label] for label in kept), tuple(children.values()))
