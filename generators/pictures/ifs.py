@@ -155,7 +155,7 @@ def find_category(seed: int, number: int, filling: float) -> tuple[Tensor, Tenso
 
     Random systems are tried in the order of their numbers; the first whose 100 000 points hit at
     least ``filling`` of 512 x 512 pixels is taken (Kataoka et al. 2020). It depends on the arguments
-    alone, and takes about 20 ms.
+    alone, and takes 30 to 80 ms on one core.
     """
     first = number << 20
     while True:
