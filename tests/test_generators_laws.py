@@ -44,10 +44,20 @@ def audioset_folder(root: Path) -> dict[str, Any]:
     return {**fields, "lists": ("balanced_train",)}
 
 
+def shaders_folder(root: Path) -> dict[str, Any]:
+    """A folder of two shaders, and the arguments that read it; skips where they cannot be drawn."""
+    pytest.importorskip("moderngl")
+    for rate in (3, 7):
+        text = f"o = 0.5 + 0.5 * cos({rate}.0 * t + 9.0 * FC.xyxy / r.xyxy + vec4(0, 1, 2, 0));"
+        (root / f"{rate}.frag").write_text(text)
+    return {"folder": root}
+
+
 # Entries that need data: a function from an empty folder to constructor arguments.
 DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
     "recordings": recordings_folder,
     "audioset": audioset_folder,
+    "shader_files": shaders_folder,
 }
 
 # Entries made of others: parts of a small size.
@@ -55,6 +65,14 @@ MADE_OF: dict[str, dict[str, Any]] = {
     "mixture": {"parts": {"audiopg": {"seconds": 0.7}, "dead_leaves": {"side": 32, "weight": 2}}},
     "phase_randomised": {"of": {"audiopg": {"seconds": 0.7}}},
     "shuffled_patches": {"of": {"audiopg": {"seconds": 0.7}}, "patch": (8, 8)},
+}
+
+# Entries whose published form takes too long for this many samples: the form meant for a CPU.
+CHEAP: dict[str, dict[str, Any]] = {
+    "stylegan_random": {"form": "lite"},
+    "stylegan_high_frequency": {"form": "lite"},
+    "stylegan_sparse": {"form": "lite"},
+    "stylegan_oriented": {"form": "lite"},
 }
 
 # What a source is seen through where its samples are images: 24 bands, as SMALL.
@@ -71,7 +89,7 @@ def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     entry = generators.catalogue.get(name)
     known = {field.name for field in dataclasses.fields(entry) if field.init}
     fields = {key: value for key, value in SMALL.items() if key in known}
-    fields |= MADE_OF.get(name, {})
+    fields |= MADE_OF.get(name, {}) | CHEAP.get(name, {})
     if name in DATA:
         fields |= DATA[name](tmp_path_factory.mktemp(name))
 
