@@ -37,14 +37,16 @@ def slow_power_law(height: int, width: int, down: float, across: float) -> np.nd
 def test_the_spectrum_is_the_published_sum_of_powers(height: int, width: int) -> None:
     slopes = torch.tensor([[0.7, 1.1], [2.9, 3.0]], dtype=torch.float64)
     magnitude = power_spectrum.power_law(slopes, height, width)
-    pictures = power_spectrum.random_phases(torch.tensor([5, 6]), magnitude, width, 128.0, 73.9)
+    pictures = power_spectrum.random_phases(torch.tensor([5, 6]), magnitude, 2, width)
+    assert pictures.shape == (4, height, width)
+    slopes = slopes.repeat_interleave(2, dim=0)
     for picture, (down, across) in zip(pictures.double().numpy(), slopes.tolist(), strict=True):
         wanted = slow_power_law(height, width, down, across)
         measured = np.abs(np.fft.fft2(picture - picture.mean()))
         wanted *= np.sqrt((measured**2).sum() / (wanted**2).sum())
         np.testing.assert_allclose(measured, wanted, atol=1e-5 * wanted.max())
-        assert picture.mean() == pytest.approx(128.0, abs=1e-3)
-        assert picture.std() == pytest.approx(73.9, rel=1e-5)
+        assert picture.mean() == pytest.approx(0.0, abs=1e-5)
+        assert picture.std() == pytest.approx(1.0, rel=1e-5)
 
 
 def test_imposing_a_spectrum_keeps_phases_mean_and_variance() -> None:
@@ -144,14 +146,14 @@ def test_the_pyramid_reconstructs_perfectly() -> None:
 
 
 def test_targets_are_generalised_gaussians() -> None:
-    exponents = torch.tensor([[0.4, 0.5, 0.6, 0.7, 0.8] + [0.5] * 8])
-    table, spread = wavelet_statistics.marginal_targets(exponents.double(), 3)
+    exponents = torch.tensor([[0.4, 0.503, 0.6, 0.7, 0.8] + [0.5] * 8])
+    table, spread = wavelet_statistics.marginal_targets(exponents.double(), 3, (0.4, 0.8))
     share = np.sin(np.linspace(0, np.pi / 2, marginals.STEPS + 1)) ** 2
-    for row, exponent in enumerate([0.4, 0.5, 0.6, 0.7, 0.8]):
+    for row, exponent in enumerate([0.4, 0.503, 0.6, 0.7, 0.8]):
         x = np.arange(-200, 200.5, 0.5)
         density = np.exp(-(np.abs(x / 4.0) ** exponent))
         wanted = math.sqrt((density * x**2).sum() / density.sum())
-        assert float(spread[row]) == pytest.approx(wanted, rel=1e-6)
+        assert float(spread[row]) == pytest.approx(wanted, rel=1e-3)
         # the closed form of the continuous law, truncated at 200
         fine = np.linspace(-200, 200, 40_001)
         upper = gammainc(1 / exponent, (200 / 4.0) ** exponent)
@@ -163,13 +165,15 @@ def test_targets_are_generalised_gaussians() -> None:
         )
     coarse = np.exp(-((np.abs(np.arange(-200, 200.5, 0.5)) / 256.0) ** 0.5))  # scale 4: 4^4
     wanted = math.sqrt((coarse * np.arange(-200, 200.5, 0.5) ** 2).sum() / coarse.sum())
-    assert float(spread[-1]) == pytest.approx(wanted, rel=1e-6)
+    assert float(spread[-1]) == pytest.approx(wanted, rel=1e-3)
 
 
 def test_matching_gives_the_target_s_distribution_and_keeps_the_order() -> None:
     rng = np.random.default_rng(3)
     values = torch.from_numpy(rng.laplace(size=(2, 16384)) * [[1.0], [30.0]]).float()
-    table, spread = wavelet_statistics.marginal_targets(torch.full((1, 13), 0.6).double(), 3)
+    table, spread = wavelet_statistics.marginal_targets(
+        torch.full((1, 13), 0.6).double(), 3, (0.4, 0.8)
+    )
     table, spread = table[:2], spread[:2]
     matched = marginals.impose_marginals([values.clone()], table, spread)[0]
     for row in range(2):
@@ -185,7 +189,9 @@ def test_matching_gives_the_target_s_distribution_and_keeps_the_order() -> None:
 
 
 def test_rows_of_several_groups_are_matched_as_if_alone() -> None:
-    table, spread = wavelet_statistics.marginal_targets(torch.full((1, 13), 0.5).double(), 3)
+    table, spread = wavelet_statistics.marginal_targets(
+        torch.full((1, 13), 0.5).double(), 3, (0.5, 0.5)
+    )
     groups = [torch.randn(5, 1024), torch.randn(4, 256), torch.randn(4, 64)]
     together = marginals.impose_marginals([group.clone() for group in groups], table, spread)
     first = 0

@@ -57,9 +57,8 @@ def reference_colours(drawn: dict[str, Tensor], height: int, width: int) -> Tens
     border = torch.arange(height * CELLS + 1, dtype=torch.float64) * width
     stripe = torch.searchsorted(end, border.expand(len(end), -1).contiguous())
     stripe.clamp_max_(MOST - 1)
-    three = stripe[..., None].expand(-1, -1, 3)
     inside = (border - start.gather(1, stripe))[..., None]
-    total = before.gather(1, three) + colour.gather(1, three) * inside
+    total = _pick_rows(before, stripe) + _pick_rows(colour, stripe) * inside
     cells = total.diff(dim=1).reshape(len(end), height, CELLS * 3)
     blurred = _blur_rows(cells, drawn["blur"])
     low, high = blurred.flatten(1).amin(dim=1), blurred.flatten(1).amax(dim=1)
@@ -74,10 +73,17 @@ def _blur_rows(cells: Tensor, sizes: Tensor) -> Tensor:
     torch.cumsum(cells, dim=1, out=total[:, 1:])
     first = torch.arange(rows) - (sizes // 2)[:, None]
     last = first + sizes[:, None]  # one past
-    window = total.gather(1, last.clamp(0, rows)[..., None].expand_as(cells))
-    window = window - total.gather(1, first.clamp(0, rows)[..., None].expand_as(cells))
-    window = window + cells[:, :1] * (-first).clamp_min(0)[..., None]
-    return window + cells[:, -1:] * (last - rows).clamp_min(0)[..., None]
+    window = _pick_rows(total, last.clamp(0, rows)) - _pick_rows(total, first.clamp(0, rows))
+    window += cells[:, :1] * (-first).clamp_min(0)[..., None]
+    window += cells[:, -1:] * (last - rows).clamp_min(0)[..., None]
+    return window
+
+
+def _pick_rows(values: Tensor, rows: Tensor) -> Tensor:
+    """Rows ``(B, n)`` of ``(B, rows, C)``: ``(B, n, C)``."""
+    batch, count, columns = values.shape
+    flat = (rows + torch.arange(batch)[:, None] * count).flatten()
+    return values.flatten(0, 1).index_select(0, flat).reshape(batch, -1, columns)
 
 
 def colour_axes(reference: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-BINS = 512  # of the histogram of the values; their distribution is taken as linear within a bin
+BINS = 1024  # of the histogram of the values
 STEPS = 1024  # of t in a table of quantiles
 
 
@@ -40,48 +40,35 @@ def impose_marginals(
 ) -> list[Tensor]:
     """Values in the same order, distributed as the rows of ``table`` ``(R, STEPS + 1)``.
 
-    ``groups`` are float32 ``(R_g, N_g)``, R rows in all; they are overwritten. The smallest value of a
-    row becomes the lowest quantile, the largest the highest. Where ``spread`` ``(R,)`` is given, each
-    row then has mean 0 and that standard deviation.
+    ``groups`` are float32 ``(R_g, N_g)``, R rows in all; they are overwritten. Each of 1024 bins over a
+    row's range becomes one level, the quantile of the middle of its ranks. Where ``spread`` ``(R,)`` is
+    given, each row then has mean 0 and that standard deviation.
     """
-    binned = [_histogram(values) for values in groups]
-    mass = torch.cat([mass for _, _, mass in binned])  # (R, BINS)
-    edges = torch.zeros(len(mass), BINS + 1, device=mass.device)
-    torch.cumsum(mass, dim=1, out=edges[:, 1:])
-    step = edges.clamp_max_(1.0).sqrt_().asin_().mul_(STEPS * 2.0 / math.pi)
-    below = step.int().clamp_max_(STEPS - 1)
-    step.sub_(below)
-    below += torch.arange(len(mass), dtype=torch.int32, device=mass.device)[:, None] * (STEPS + 1)
-    low = table.flatten().index_select(0, below.flatten()).reshape(step.shape)
-    high = table.flatten().index_select(0, below.flatten().add_(1)).reshape(step.shape)
-    levels = low.add_(high.sub_(low).mul_(step))  # (R, BINS + 1)
-    rise = torch.zeros_like(levels)
-    torch.sub(levels[:, 1:], levels[:, :-1], out=rise[:, :-1])
-    if spread is not None:  # moments of a density that is constant within each bin
-        left, right = levels[:, :-1], levels[:, 1:]
-        mean = (mass * (left + right)).sum(dim=1, keepdim=True) / 2.0
-        square = (mass * (left * left + left * right + right * right)).sum(dim=1, keepdim=True) / 3.0
-        scale = spread[:, None] / (square - mean.square()).sqrt()
-        levels.sub_(mean).mul_(scale)
-        rise.mul_(scale)
-    matched, first = [], 0
-    for values, (place, bins, _) in zip(groups, binned, strict=True):
-        rows = slice(first, first + len(values))
-        inside = place.mul_(rise[rows].flatten().index_select(0, bins))
-        result = inside.add_(levels[rows].flatten().index_select(0, bins))
-        matched.append(result.reshape(values.shape))
-        first += len(values)
-    return matched
+    binned = [_bins(values) for values in groups]
+    masses = []
+    for values, bins in zip(groups, binned, strict=True):
+        mass = torch.bincount(bins, minlength=len(values) * BINS).reshape(-1, BINS)
+        masses.append(mass.float().div_(values.shape[1]))
+    share = torch.cat(masses)  # (R, BINS)
+    middle = share.cumsum(dim=1).sub_(share, alpha=0.5)
+    step = middle.clamp_(0.0, 1.0).sqrt_().asin_().mul_(STEPS * 2.0 / math.pi).round_().int()
+    step += torch.arange(len(share), dtype=torch.int32, device=share.device)[:, None] * (STEPS + 1)
+    levels = table.flatten().index_select(0, step.flatten()).reshape(share.shape)
+    if spread is not None:
+        levels.sub_((share * levels).sum(dim=1, keepdim=True))
+        variance = (share * levels.square()).sum(dim=1)
+        levels.mul_((spread / variance.sqrt())[:, None])
+    parts = levels.split([len(values) for values in groups])
+    return [
+        part.flatten().index_select(0, bins).reshape(values.shape)
+        for part, bins, values in zip(parts, binned, groups, strict=True)
+    ]
 
 
-def _histogram(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of values ``(R, N)``: place in the bin, [0, 1); bin among all rows'; mass ``(R, BINS)``."""
-    rows, count = values.shape
+def _bins(values: Tensor) -> Tensor:
+    """Number of each value's bin, counted over all rows, int32 ``(R N,)``; overwrites ``values``."""
     low = values.amin(dim=1, keepdim=True)
     width = (values.amax(dim=1, keepdim=True) - low).clamp_min_(torch.finfo(torch.float32).tiny)
-    place = values.sub_(low).mul_(BINS / width)  # the largest value is at BINS, a bin of its own
-    row = torch.arange(rows, dtype=torch.int32, device=values.device)[:, None] * (BINS + 1)
-    bins = place.int().add_(row).flatten()
-    mass = torch.bincount(bins, minlength=rows * (BINS + 1)).reshape(rows, BINS + 1) / count
-    mass[:, -2] += mass[:, -1]
-    return place.flatten().frac_(), bins, mass[:, :-1]
+    place = values.sub_(low).mul_(BINS * (1.0 - 1e-6) / width)  # below BINS for the largest too
+    row = torch.arange(len(values), dtype=torch.int32, device=values.device)[:, None] * BINS
+    return place.int().add_(row).flatten()

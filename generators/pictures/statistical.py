@@ -151,13 +151,13 @@ class StatisticalImage(Conversion):
         (height, width), device = self.canvas, drawn["noise_key"].device
         if self.imposes_spectrum:
             magnitude = power_law(drawn["slopes"], height, width)
-            magnitude = magnitude.repeat_interleave(self.channels, dim=0)
             if not self.imposes_wavelets and not self.imposes_colours:
-                moments = (HIGHEST / 2.0, HIGHEST / math.sqrt(12.0))
-                return random_phases(drawn["noise_key"], magnitude, width, *moments)
+                channels = random_phases(drawn["noise_key"], magnitude, self.channels, width)
+                return channels.mul_(HIGHEST / math.sqrt(12.0)).add_(HIGHEST / 2.0)
+            magnitude = magnitude.repeat_interleave(self.channels, dim=0)
         if self.imposes_wavelets:
             pyramid = build_pyramid(height, width, self.levels, device)
-            table, spread = marginal_targets(drawn["tails"].flatten(0, 1), self.levels)
+            table, spread = marginal_targets(drawn["tails"].flatten(0, 1), self.levels, self.tail)
         noise = white_noise(drawn["noise_key"], self.channels * height * width, device)
         channels = noise.add_(1.0).mul_(HIGHEST / 2.0).reshape(-1, height, width)
         spectrum = torch.fft.rfft2(channels)
