@@ -29,7 +29,7 @@ def power_law(slopes: Tensor, height: int, width: int) -> Tensor:
 
 
 def impose_spectrum(spectrum: Tensor, magnitude: Tensor, width: int) -> Tensor:
-    """Half spectra ``(P, H, W')`` of a magnitude of unit energy, their phases, means, variances kept."""
+    """Half spectra ``(P, H, W')`` of unit energy's magnitude; phases, mean and variance stay."""
     squares = torch.view_as_real(spectrum).square()
     power = squares[..., 0] + squares[..., 1]
     variance = _sum_both_halves(power, width) - power[:, 0, 0]
