@@ -76,10 +76,10 @@ class RadialContours(Pattern):
         patterns = torch.empty(len(drawn["category"]), self.side, self.side, device=device)
         for place, pattern in enumerate(patterns):
             one = {key: value[place] for key, value in drawn.items()}
-            contours = grow(one, self.side / REFERENCE_SIDE, device)
-            greys = one["grey"][: contours.shape[1]].int().to(device)
-            pattern.copy_(trace(contours, greys, self.shade, self.side))
-        return patterns.mul_(1.0 / 255.0)
+            line = trace(grow(one, self.side / REFERENCE_SIDE, device), self.side)
+            shades = torch.cat([torch.tensor([self.shade]), one["grey"]]).to(device) / 255.0
+            torch.index_select(shades, 0, line.int().flatten(), out=pattern.view(-1))
+        return patterns
 
     def describe(self, index: int) -> dict[str, Any]:
         """Category and factors of each pattern; lengths in pixels of the pattern, greys from 0 to 1."""
@@ -133,12 +133,12 @@ def grow(drawn: dict[str, Tensor], scale: float, device: torch.device) -> Tensor
     return moved.mul_(outwards).add_(start).floor_().int()
 
 
-def trace(contours: Tensor, greys: Tensor, shade: int, side: int) -> Tensor:
-    """Grey of the last line over each pixel, or ``shade``, 0 to 255: int32 ``(side, side)``.
+def trace(contours: Tensor, side: int) -> Tensor:
+    """Number of the last line over each pixel, from 1, or 0: uint8 ``(side, side)``.
 
-    ``contours`` int32 ``(2, L, V)`` are closed polygons, ``greys`` int32 ``(L,)``. A segment of m =
-    max(|dx|, |dy|) steps sets the m pixels nearest to its points at equal steps; the next segment sets
-    its end. Lines have no part outside the canvas.
+    ``contours`` int32 ``(2, L, V)`` are closed polygons, at most 255. A segment of m = max(|dx|, |dy|)
+    steps sets the m pixels nearest to its points at equal steps; the next segment sets its end. Lines
+    have no part outside the canvas.
     """
     _, lines, vertices = contours.shape
     device = contours.device
@@ -146,9 +146,7 @@ def trace(contours: Tensor, greys: Tensor, shade: int, side: int) -> Tensor:
     below, above = (flag.view(torch.uint8) for flag in (contours < 0, contours >= side))
     sides = below[0] + 2 * above[0] + 4 * below[1] + 8 * above[1]  # (L, V)
     chosen = ((sides & sides.roll(-1, dims=1)) == 0).flatten().nonzero()[:, 0]  # (S,) segments
-    # the later line has the higher rank, and the rank's last eight bits are its grey
-    rank = torch.arange(1, lines + 1, dtype=torch.int32, device=device).mul_(256).add_(greys)
-    canvas = torch.full(((side + 2) ** 2,), shade, dtype=torch.int32, device=device)
+    canvas = torch.zeros((side + 2) ** 2, dtype=torch.uint8, device=device)
     if len(chosen):
         (x, y), (dx, dy) = (
             [plane.index_select(0, chosen) for plane in ends.flatten(1)]
@@ -164,7 +162,8 @@ def trace(contours: Tensor, greys: Tensor, shade: int, side: int) -> Tensor:
             at.mul_(ONE).add_(ONE // 2).sub_((end - length) * slope)
             for at, slope in zip((x, y), slopes, strict=True)
         ]
-        ranks = rank[:, None].expand(-1, vertices).flatten()[chosen]
+        line = torch.arange(1, lines + 1, dtype=torch.uint8, device=device)
+        line = line[:, None].expand(-1, vertices).flatten().index_select(0, chosen)
         total = int(end[-1])
         pixels = AT_ONCE if device.type == "cpu" else total
         goals = torch.tensor(range(pixels, total, pixels), dtype=torch.int32, device=device)
@@ -173,23 +172,23 @@ def trace(contours: Tensor, greys: Tensor, shade: int, side: int) -> Tensor:
             if first < last:
                 here = slice(first, last)
                 slope, base = ([plane[here] for plane in part] for part in (slopes, bases))
-                set_pixels(canvas, slope, base, ranks[here], end[here], length[here], side)
-    return canvas.bitwise_and_(255).view(side + 2, side + 2)[1:-1, 1:-1]
+                set_pixels(canvas, slope, base, line[here], end[here], length[here], side)
+    return canvas.view(side + 2, side + 2)[1:-1, 1:-1]
 
 
 def set_pixels(
     canvas: Tensor,
     slopes: list[Tensor],
     bases: list[Tensor],
-    rank: Tensor,
+    line: Tensor,
     end: Tensor,
     length: Tensor,
     side: int,
 ) -> None:
-    """Raise the cells of ``canvas``, with a border of one pixel, to the ranks of the segments on them.
+    """Raise the cells of ``canvas``, with a border of one pixel, to the lines of the segments on them.
 
-    All are int32 and, but for the canvas, ``(S,)``: slopes and bases for x and for y. Pixel numbers run
-    from ``end - length`` up to ``end``.
+    Segments have slopes and bases for x and for y, int32 ``(S,)``, as are ``end`` and ``length``:
+    their pixel numbers run from ``end - length`` up to ``end``. Canvas and line ``(S,)`` are uint8.
     """
     start = int(end[0] - length[0])
     number = torch.arange(start, int(end[-1]), dtype=torch.int32, device=canvas.device)
@@ -205,5 +204,5 @@ def set_pixels(
         for slope, base in zip(slopes, bases, strict=True)
     )
     cell = row.mul_(side + 2).add_(column).add_(side + 3)
-    # the highest rank wins, in whatever order
-    canvas.scatter_reduce_(0, cell.long(), rank.index_select(0, owner), "amax")
+    # the last line wins, in whatever order
+    canvas.scatter_reduce_(0, cell.long(), line.index_select(0, owner), "amax")
