@@ -15,6 +15,7 @@ import soundfile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_encoder import dead_leaves_run
 
 import generators
 from generators.base import Family, Kind, Source, Speed
@@ -57,6 +58,7 @@ def shaders_folder(root: Path) -> dict[str, Any]:
 DATA: dict[str, Callable[[Path], dict[str, Any]]] = {
     "recordings": recordings_folder,
     "audioset": audioset_folder,
+    "feature_vis_dead_leaves": lambda root: {"run": dead_leaves_run(root), "size": 99},
     "shader_files": shaders_folder,
 }
 
@@ -73,6 +75,8 @@ CHEAP: dict[str, dict[str, Any]] = {
     "stylegan_high_frequency": {"form": "lite"},
     "stylegan_sparse": {"form": "lite"},
     "stylegan_oriented": {"form": "lite"},
+    "feature_vis_random": {"form": "small", "steps": 2},
+    "feature_vis_dead_leaves": {"steps": 2},
 }
 
 # What a source is seen through where its samples are images: 24 bands, as SMALL.
