@@ -11,9 +11,10 @@ _plain = False  # several processes share the terminal: no line may be rewritten
 
 
 def plainly() -> None:
-    """From now on print whole lines only: for a worker process among several."""
+    """Begin a worker process: plain lines, as several of them share a terminal, and plain warnings."""
     global _plain
     _plain = True
+    warnings.showwarning = show_warning
 
 
 def show_warning(
