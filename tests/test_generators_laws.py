@@ -77,6 +77,11 @@ CHEAP: dict[str, dict[str, Any]] = {
     "stylegan_oriented": {"form": "lite"},
     "feature_vis_random": {"form": "small", "steps": 2},
     "feature_vis_dead_leaves": {"steps": 2},
+    "wmm": {"iterations": 2},
+    "spectrum_wmm": {"iterations": 2},
+    "spectrum_colour": {"iterations": 2},
+    "spectrum_colour_wmm": {"iterations": 2},
+    "dead_leaves_textured": {"textures": 3},
 }
 
 # What a source is seen through where its samples are images: 24 bands, as SMALL.
