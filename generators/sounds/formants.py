@@ -67,9 +67,8 @@ class Formants(Notes, Source, name="formants"):
     speed = "fast"
     needs = "nothing"
 
-    notes: tuple[int, int] = (4, 12)
     f0_hz: tuple[float, float] = (70.0, 400.0)
-    syllable_seconds: tuple[float, float] = (0.08, 0.9)
+    syllable_seconds: tuple[float, float] = (0.08, 0.6)
     glide_semitones: tuple[float, float] = (-7.0, 5.0)
     jitter: tuple[float, float] = (0.0, 0.02)
     p_vibrato: float = 0.3
@@ -173,9 +172,9 @@ class Formants(Notes, Source, name="formants"):
         over = RESPONSE // BLOCK - 1  # blocks that ring beyond the clip's last row
         out = torch.zeros(batch * (self.rows * parts + over), BLOCK, device=device)
         first = rows.target * parts + rows.target // self.rows * over
-        target = (first[:, None] + torch.arange(parts, device=device)).flatten()
-        for later, piece in enumerate(filtered.split(BLOCK, dim=1)):
-            add_rows(out, target + later, piece)
+        target = first[:, None] + torch.arange(parts, device=device)  # (R, 2)
+        target = target[:, :, None] + torch.arange(over + 1, device=device)
+        add_rows(out, target.flatten(), filtered.view(-1, BLOCK))
         return out.view(batch, -1)[:, : self.samples]
 
     def source(self, row: dict[str, Tensor], since: Tensor, walk: Tensor, noise: Tensor) -> Tensor:

@@ -229,7 +229,7 @@ def check_ranges(
             most = "" if highest is None else f", not over {highest}"
             raise UsageError(
                 f"source.{name}={(low, high)} is no range: expected low <= high{least}{most}. "
-                f"Type for example source.{name}={list(usual)}."
+                f"Type for example source.{name}=[{usual[0]},{usual[1]}]."
             )
 
 

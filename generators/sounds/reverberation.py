@@ -97,16 +97,14 @@ def impulse_response(drawn: dict[str, Tensor], seconds: float, sample_rate: int)
     # as many images as arrive in a sample, each with the inverse square of its distance
     nearest = (drawn["source_m"] - drawn["microphone_m"]).norm(dim=1).clamp_min(0.1)
     density = (4.0 * math.pi * SPEED_OF_SOUND / (volume * sample_rate)).sqrt() * nearest
-    bands = []
-    for key in ("rt60_seconds", "rt60_high_seconds"):
-        nepers = 3.0 * math.log(10.0) / drawn[key]  # amplitude, per second
-        per_wall = nepers * 4.0 * volume / (SPEED_OF_SOUND * surface)  # over the mean free path
-        size = loss * torch.exp(-per_wall[:, None] * count) * nearest[:, None]
-        size = torch.where(delay < early[:, None], size, 0.0)
-        band = place_impulses(delay * sample_rate, size, samples)
-        band += noise * (torch.exp(-nepers[:, None] * time) * density[:, None]).float()
-        bands.append(band)
-    low, high = bands
+    falls = torch.stack([drawn["rt60_seconds"], drawn["rt60_high_seconds"]], dim=1)  # (B, 2 bands)
+    nepers = 3.0 * math.log(10.0) / falls[:, :, None]  # amplitude, per second
+    per_wall = nepers * (4.0 * volume / (SPEED_OF_SOUND * surface))[:, None, None]  # mean free path
+    near = delay < early[:, None]
+    size = torch.exp(-per_wall * count[:, None]) * (loss * nearest[:, None] * near)[:, None]
+    bands = place_impulses(delay * sample_rate, size, samples)  # (B, 2, samples)
+    tail = torch.exp((-nepers * time).float()) * density.float()[:, None, None]
+    low, high = bands.addcmul_(noise[:, None], tail).unbind(dim=1)
     response = high + crossover(low - high, sample_rate)
     return response * (time < drawn["rt60_seconds"][:, None])
 
@@ -130,19 +128,24 @@ def image_sources(drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def place_impulses(place: Tensor, size: Tensor, samples: int) -> Tensor:
-    """Impulses of ``size`` (B, I) between samples, by a Hann-windowed sinc: ``(B, samples)``."""
-    chosen = (size != 0.0) & (place < samples)
-    most = int(chosen.sum(dim=1).max())
+    """Impulses at places (B, I) between samples, by a Hann-windowed sinc: float32 ``(B, C, samples)``.
+
+    They have another ``size`` in each channel, ``(B, C, I)``; one of size 0 costs nothing.
+    """
+    chosen = (size != 0.0).any(dim=1) & (place < samples)
+    most = max(int(chosen.sum(dim=1).max()), 1)
     order = chosen.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
-    place, size = place.gather(1, order), (size * chosen).gather(1, order)
+    heard = (size * chosen[:, None]).gather(2, order[:, None].expand(-1, size.shape[1], -1))
+    place = place.gather(1, order)
     taps = torch.arange(1 - TAPS // 2, 1 + TAPS // 2, device=place.device)
     whole = place.floor().long()[:, :, None] + taps  # (B, I', 16)
-    away = whole - place[:, :, None]
-    kernel = torch.sinc(away) * torch.cos(math.pi * away / TAPS).square() * size[:, :, None]
-    out = torch.zeros(len(place), samples + TAPS, dtype=torch.float64, device=place.device)
+    away = (whole - place[:, :, None]).float()
+    kernel = torch.sinc(away) * torch.cos(math.pi / TAPS * away).square()
+    kernel = kernel[:, None] * heard.float()[..., None]  # (B, C, I', 16)
     inside = (whole >= 0) & (whole < samples)
-    out.scatter_add_(1, torch.where(inside, whole, samples).flatten(1), kernel.flatten(1))
-    return out[:, :samples].float()
+    target = torch.where(inside, whole, samples).flatten(1)[:, None].expand(-1, size.shape[1], -1)
+    out = torch.zeros(*size.shape[:2], samples + 1, device=place.device)
+    return out.scatter_add_(2, target, kernel.flatten(2))[:, :, :samples]
 
 
 def crossover(signal: Tensor, sample_rate: int) -> Tensor:

@@ -74,7 +74,7 @@ class Scenes(Clip, Shoebox, Source, name="scenes"):
     period_seconds: tuple[float, float] = (0.15, 2.0)
     period_jitter: float = 0.05  # standard deviation, in periods
     repeat_level_db: float = 2.0  # standard deviation
-    silence_share: tuple[float, float] = (0.0, 0.4)
+    silence_share: tuple[float, float] = (0.0, 0.3)
     fade_seconds: tuple[float, float] = (0.002, 0.03)  # at an event's beginning and end
     p_room: float = 0.3
 
@@ -212,7 +212,7 @@ class Scenes(Clip, Shoebox, Source, name="scenes"):
         return out.view(batch, -1)[:, : self.samples]
 
     def describe(self, index: int) -> dict[str, Any]:
-        """Every event with its primitive, onsets, levels and own factors; silence, room and level."""
+        """Primitives, silence, room and level; then every event: onsets, levels and own factors."""
         one = drawn_of(self, index)
         events = []
         for number in range(one["events"]):
@@ -229,11 +229,12 @@ class Scenes(Clip, Shoebox, Source, name="scenes"):
                 }
             )
         return {
-            "events": events,
+            "primitives": [event["primitive"] for event in events],
             "silence_share": one["silence_share"],
             "silence_begins_seconds": one["silent_seconds"],
             **(self.describe_room(one) if one["room"] else {"room_m": None}),
             **self.describe_level(one),
+            "events": events,
         }
 
     def identity(self) -> dict[str, Any]:

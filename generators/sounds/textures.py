@@ -22,7 +22,7 @@ from .layout import (
     pick_weighted,
 )
 
-BLOCK = 1536  # samples filtered at once
+BLOCK = 3072  # samples filtered at once
 RING = 512  # samples to either side of a block in which its response may ring
 SIZE = BLOCK + 2 * RING  # of a transform
 STEP = 64  # samples between two values of a modulator: 250 a second at 16 kHz
@@ -58,7 +58,7 @@ HIDDEN = ("kind", "phase", "noise_key", "modulator_key")
 
 @dataclass(kw_only=True)
 class Textures(Clip, Source, name="textures"):
-    """Sound textures: one to three layers of band-passed noise with moving levels, from end to end.
+    """Sound textures: one or two layers of band-passed noise with moving levels, from end to end.
 
     A layer is noise, or impulses at random times (``rain``, ``crackle``), through a pass band that is
     Gaussian over log frequency, times exp(depth g(t)). Its modulator g has unit variance: a Gaussian
@@ -77,7 +77,7 @@ class Textures(Clip, Source, name="textures"):
     speed = "fast"
     needs = "nothing"
 
-    layers: tuple[int, int] = (1, 3)
+    layers: tuple[int, int] = (1, 2)
     level_db: tuple[float, float] = (-15.0, 0.0)  # of a layer's power
     hiss: float = 1.0
     wind: float = 1.0
@@ -144,7 +144,7 @@ class Textures(Clip, Source, name="textures"):
     def band(self, of: dict[str, Tensor], moving: Tensor) -> Tensor:
         """Band-passed noise or impulses of unit power, float32 ``(E, samples)``.
 
-        The pass band of each block of 1536 samples moves with the modulator at the block's middle.
+        The pass band of each block of 3072 samples moves with the modulator at the block's middle.
         """
         device, blocks = of["kind"].device, -(-self.samples // BLOCK)
         raw = white_noise(of["noise_key"], blocks * BLOCK, device)
@@ -164,7 +164,7 @@ class Textures(Clip, Source, name="textures"):
         gain = (octave * sharp - centre[:, :, None] * sharp).square_().neg_().exp_()
         spectrum = torch.fft.rfft(raw.view(-1, blocks, BLOCK), n=SIZE)
         torch.view_as_real(spectrum).flatten(2).mul_(gain)
-        made = torch.fft.irfft(spectrum, n=SIZE)  # (E, blocks, 2560)
+        made = torch.fft.irfft(spectrum, n=SIZE)  # (E, blocks, 4096)
         sound = made[:, :, :BLOCK]
         sound[:, 1:, :RING] += made[:, :-1, BLOCK : BLOCK + RING]
         sound[:, :-1, BLOCK - RING :] += made[:, 1:, BLOCK + RING :]
