@@ -347,6 +347,20 @@ def test_every_picture_is_stretched_over_its_colours(name: str) -> None:
     assert colours.flatten(1).amax(dim=1).tolist() == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(("height", "width"), [(21, 33), (33, 9), (64, 101), (48, 80), (128, 128)])
+@pytest.mark.parametrize("name", ["spectrum", "spectrum_colour_wmm"])
+def test_a_picture_has_the_same_bits_in_every_batch(
+    name: str, height: int, width: int, exact: bool
+) -> None:
+    source = generators.create(name, height=height, width=width, exact=exact, iterations=1)
+    batch = source.batch(range(5))
+    assert source.together >= 4 or not exact
+    for index in (0, 3, 4):
+        assert torch.equal(source.sample(index), batch[index])
+    assert torch.equal(source.batch([4, 2]), batch[[4, 2]])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_one_grey_channel_is_enough_where_it_need_not_be_exact(name: str) -> None:
     source = generators.create(name, height=32, width=32, iterations=2, exact=False)

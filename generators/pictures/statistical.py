@@ -35,6 +35,7 @@ from .wavelet_statistics import (
 )
 
 LEAST = 8  # pixels on a side
+PIXELS_TOGETHER = 65_536
 HIGHEST = 256.0  # of the uniform noise that everything begins with
 
 
@@ -95,6 +96,15 @@ class StatisticalImage(Conversion):
         """Three, or one where it need not be exact."""
         return 3 if self.exact else 1
 
+    @property
+    def together(self) -> int:
+        """Pictures computed in one go on a CPU: few enough for its cache.
+
+        Every operation works on rows of a picture or bands of a fixed length, so that a row's rounding
+        does not depend on the number of rows; only a lone row is a case of its own to some libraries.
+        """
+        return max(1, PIXELS_TOGETHER // (self.height * self.width)) if self.exact else 1
+
     def parameters(self, indices: Tensor) -> dict[str, Tensor]:
         """Key of the noise, slopes ``(B, 2)``, exponents ``(B, channels, bands)``, palette."""
         draws = Draws(self.seed, indices)
@@ -132,7 +142,7 @@ class StatisticalImage(Conversion):
 
         keep_freed_memory()
         with full_precision(device):
-            return in_chunks(render_chunk, parameters, device)
+            return in_chunks(render_chunk, parameters, device, on_cpu=self.together)
 
     def colours(self, drawn: dict[str, Tensor]) -> Tensor:
         """Colours ``(B, 3, F, T)`` in [0, 1], or ``(B, 1, F, T)`` where they need not be exact."""
