@@ -19,7 +19,7 @@ demo: $(INSTALLED)  ## compare a few sources on the embedded tasks: a table, and
 	$(BIN)/sourcebench compare comparison=quick
 
 test: lint  ## lint, types and tests (SOURCEBENCH_DATA=... to include those on real recordings)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: $(INSTALLED)  ## how fast sources, training and embedding are, against the reference figures
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
