@@ -210,8 +210,8 @@ def test_every_four_hundred_pictures_have_a_network_of_their_own() -> None:
 def test_a_lite_picture_fits_any_canvas_and_has_the_drawn_level(name: str) -> None:
     for height, width in ((8, 9), (23, 65), (40, 24)):
         source: Any = generators.create(name, form="lite", height=height, width=width)
-        pictures, drawn = source.batch(range(6)), source.draw_patterns(torch.arange(6))
-        assert pictures.shape == (6, height, width)
+        pictures, drawn = source.batch(range(16)), source.draw_patterns(torch.arange(16))
+        assert pictures.shape == (16, height, width)
         inside = (pictures.amin(dim=(1, 2)) > 0.0) & (pictures.amax(dim=(1, 2)) < 1.0)
         assert inside.any()
         mean, deviation = drawn["mean"][:, 0], drawn["deviation"][:, 0].abs()
@@ -258,9 +258,13 @@ def test_noise_maps_fall_as_the_drawn_power_of_frequency() -> None:
 def test_envelopes_are_smooth_and_of_laplacian_values() -> None:
     uniform = (torch.arange(20001, dtype=torch.float64) + 0.5) / 20001
     assert kstest(wavelet_kernels.laplace(uniform).numpy(), "laplace").statistic < 1e-3
-    fine = wavelet_kernels.envelopes(normal(3, 4, 4).float(), 64, 96)
-    assert torch.allclose(fine.abs().amax(dim=(1, 2)), torch.ones(3))
-    assert fine.diff(dim=2).abs().max() < 0.15
+    coarse = normal(3, 4, 4).float()
+    fine = wavelet_kernels.enlarge(coarse, 65, 97)
+    assert fine.diff(dim=2).abs().max() < 0.15 * coarse.abs().max()
+    assert torch.allclose(wavelet_kernels.enlarge(coarse, 12, 20)[:, 1::3, 2::5], coarse, atol=1e-5)
+    one = wavelet_kernels.to_peak_one(fine)
+    assert torch.allclose(one.abs().amax(dim=(1, 2)), torch.ones(3))
+    assert torch.allclose(one * fine.abs().amax(dim=(1, 2), keepdim=True), fine)
     assert torch.allclose(wavelet_kernels.lanczos(4, 64).sum(dim=1), torch.ones(64))
     assert torch.allclose(wavelet_kernels.lanczos(4, 4), torch.eye(4), atol=1e-6)
 

@@ -15,7 +15,7 @@ from ..drawer import UsageError
 from .conversion import Pattern
 from .stylegan_layers import gaussian
 from .stylegan_synthesis import Level, Redrawn, convolutions, network, redrawn_weights, synthesise
-from .wavelet_kernels import envelopes, laplace, pink_maps, wavelet_bank
+from .wavelet_kernels import enlarge, laplace, pink_maps, to_peak_one, wavelet_bank
 
 # Mean and deviation over photographs of a channel's mean and of its deviation: red, green, blue.
 COLOUR_MEANS = ((0.483, 0.145), (0.455, 0.142), (0.401, 0.161))
@@ -47,7 +47,7 @@ class UntrainedStyleGAN(Pattern):
 
     dense: ClassVar[bool] = False  # a network's own kernels, or wavelets redrawn for every picture
     signed: ClassVar[bool] = False  # which bank of wavelets
-    envelope: ClassVar[bool] = False  # noise under a Laplacian envelope
+    envelope: ClassVar[Literal["none", "laplace", "peak one"]] = "none"  # over the noise
     one_map: ClassVar[bool] = False  # one noise map for all layers of a picture
 
     size: int | None = None
@@ -252,7 +252,10 @@ class UntrainedStyleGAN(Pattern):
         height, width = size
         white = white_noise(keys, height * width, device).view(-1, height, width)
         pink = pink_maps(white, exponent.to(device))
-        return pink * envelopes(envelope.to(device), height, width) if self.envelope else pink
+        if self.envelope == "none":
+            return pink
+        over = enlarge(envelope.to(device), height, width)
+        return pink * (to_peak_one(over) if self.envelope == "peak one" else over)
 
 
 def scattered(law: Laws, normal: Tensor) -> Tensor:

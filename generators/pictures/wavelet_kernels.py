@@ -93,10 +93,9 @@ def enlarge(coarse: Tensor, height: int, width: int) -> Tensor:
     return down @ coarse @ across.T
 
 
-def envelopes(coarse: Tensor, height: int, width: int) -> Tensor:
-    """Envelopes ``(B, height, width)`` of coarse values ``(B, h, w)``, of largest magnitude 1."""
-    fine = enlarge(coarse, height, width)
-    return fine / fine.abs().amax(dim=(1, 2), keepdim=True)
+def to_peak_one(envelopes: Tensor) -> Tensor:
+    """Envelopes ``(B, height, width)``, each over its largest magnitude."""
+    return envelopes / envelopes.abs().amax(dim=(1, 2), keepdim=True)
 
 
 def laplace(uniform: Tensor) -> Tensor:
