@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import resource
@@ -18,12 +17,9 @@ import torch
 from torch import distributed
 
 from generators.drawer import UsageError
+from generators.memory import keep_freed_memory
 
 Precision = Literal["auto", "float32", "bfloat16"]
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
-KEPT_BLOCK = 64 << 20  # bytes: larger blocks still go back to the kernel when they are freed
-KEPT = 512 << 20  # bytes kept at the top of the heap
 
 
 @dataclass(frozen=True)
@@ -84,18 +80,6 @@ def open_machine(
     if world > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     return Machine(chosen, precision, rank, world)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed, so that a step finds the memory of the step before.
-
-    By default large blocks go back to the kernel, which clears them page by page when they are asked
-    for again: a tenth of a small network's step. Other C libraries have no such switch.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
-        mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def processor() -> str:

@@ -18,9 +18,9 @@ import soundfile
 import torch
 
 import generators
+from generators.memory import keep_freed_memory
 from generators.real.decoding import Crop, decode, decode_crop
 from generators.real.segments import read_segments
-from suite.machine import keep_freed_memory
 
 ROWS = 2_000_000
 
