@@ -63,13 +63,13 @@ def check(source: Source, data: Path, cache: Path, pooled: int) -> dict[str, Any
     found = recordings_in(source)
     if not found:
         return {}
+    uploads = [freesound_ids(recordings) for recordings in found]  # first of all: are the files there?
     tested = test_clips(data, cache)
     compared = 0
     shared: dict[str, set[str]] = {}
-    for recordings in found:
+    for recordings, ids in zip(found, uploads, strict=True):
         lengths = tuple(sorted(tested.lengths))
         compared += recordings.refuse_tested(tested.sounds, lengths, pooled)
-        ids = freesound_ids(recordings)
         for task, others in tested.freesound.items():
             if ids & others:
                 shared.setdefault(task, set()).update(ids & others)
