@@ -42,6 +42,11 @@ class Cost:
     parameters: int = 0  # of the encoder
     flops: float = 0.0
     seconds: float = 0.0  # wall time of all sittings of the run, pools included
+    # of the last sitting; samples are made in a thread of their own, beside the training
+    training_seconds: float = 0.0
+    waited_seconds: float = 0.0  # the training, for samples
+    generation_seconds: float = 0.0
+    frontend_seconds: float = 0.0
     peak_memory: int = 0
     device: str = ""
 

@@ -170,6 +170,7 @@ def pretrain(words: list[str]) -> int:
     """``pretrain source=... scale=...``: one experiment to one run folder."""
     from suite.configuration import configure, experiment_of
     from suite.machine import open_machine
+    from suite.pretrain import Keeping
     from suite.pretrain import pretrain as train
 
     config = configure(words)
@@ -181,9 +182,7 @@ def pretrain(words: list[str]) -> int:
         places(config),
         machine,
         command=command(["pretrain", *words]),
-        curve=tuple(config.curve),
-        checkpoint_seconds=config.checkpoint_seconds,
-        log_every=config.log_every,
+        keeping=Keeping.of(config),
     )
     if machine.writes:
         print(f"{'already done' if existed else 'done'}: {run}")

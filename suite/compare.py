@@ -15,14 +15,13 @@ from pathlib import Path
 import torch
 
 import tasks
-from suite import checkpoint, progress
+from suite import checkpoint, frozen, progress
 from suite.evaluate import PREDICTIONS, ROWS, evaluate
 from suite.experiment import CLIP_FRAMES, Experiment
 from suite.machine import open_machine
-from suite.masking.base import Mask
-from suite.pretrain import Places, pretrain
+from suite.pretrain import Keeping, Places, pretrain
 from suite.rows import add_rows, read_rows
-from suite.stream import generator_of
+from suite.step import Draws, gather_gradients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +32,7 @@ class Settings:
     results: Path
     task_names: tuple[str, ...]
     probe_names: tuple[str, ...]
-    curve: tuple[float, ...]
-    checkpoint_seconds: float
-    log_every: int
+    keeping: Keeping
     device: str
     threads: int | None
     workers: int
@@ -107,24 +104,25 @@ def is_finished(experiment: Experiment, settings: Settings) -> bool:
 def measure_speed(experiment: Experiment, settings: Settings, steps: int = 4) -> float:
     """Samples per second of one worker over a few training steps on random images."""
     machine = open_machine(settings.device, experiment.training.precision, share_of_threads(settings))
-    objective = experiment.build_objective().to(machine.device)
-    frontend, batch = experiment.frontend, experiment.scale.batch
-    images = torch.randn(batch, frontend.bands, frontend.frames, device=machine.device)
+    frontend, clips = experiment.frontend, experiment.scale.batch
+    wanted = experiment.objective_settings().frozen()
+    size = 0 if wanted is None else frozen.size_of(wanted, frontend)
+    objective = experiment.build_objective(size).to(machine.device)
+    images = torch.randn(clips, frontend.bands, frontend.frames, device=machine.device)
+    vectors = torch.randn(clips, size, device=machine.device) if size else None
     masking = experiment.build_masking()
     optimiser = torch.optim.AdamW(objective.parameters(), fused=True)
     seconds = []
     for step in range(steps):
         began = time.perf_counter()
-        mask = masking.sample(batch, objective.encoder.grid(images), generator_of("price", step))
-        mask = Mask(mask.keep.to(machine.device), mask.hide.to(machine.device), mask.grid)
-        with machine.autocast():
-            loss = objective.losses(images, mask)["loss"]
-        loss.backward()
+        drawn = Draws(masking=masking, seed=0, step=step, steps=steps)
+        batch = drawn.batch(objective, images, vectors, machine)
+        loss = gather_gradients(objective, batch, machine, None)["loss"]
         optimiser.step()
         optimiser.zero_grad()
         loss.item()
         seconds.append(time.perf_counter() - began)
-    return batch / min(seconds[1:])
+    return len(images) / min(seconds[1:])
 
 
 def compare(cells: list[Cell], settings: Settings) -> list[Failure]:
@@ -180,9 +178,7 @@ def attempt(cell: Cell, settings: Settings) -> Failure | None:
             settings.places,
             machine,
             command=cell.command,
-            curve=settings.curve,
-            checkpoint_seconds=settings.checkpoint_seconds,
-            log_every=settings.log_every,
+            keeping=settings.keeping,
         )
         asked = [tasks.create(name, data=settings.places.data) for name in settings.task_names]
         evaluate(run, asked, list(settings.probe_names), machine, settings.places.cache)

@@ -12,7 +12,7 @@ from suite import drawers
 from suite.compare import Cell, Settings
 from suite.configuration import configure, experiment_of, plain_config
 from suite.experiment import CONTROLS, typed
-from suite.pretrain import Places
+from suite.pretrain import Keeping, Places
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -115,9 +115,7 @@ def settings(grid: Comparison, words: list[str]) -> Settings:
         results=Path(paths.results),
         task_names=grid.tasks,
         probe_names=tuple(drawers.probe_id(name) for name in grid.probes),
-        curve=tuple(config.curve),
-        checkpoint_seconds=config.checkpoint_seconds,
-        log_every=config.log_every,
+        keeping=Keeping.of(config),
         device=config.device,
         threads=config.threads,
         workers=config.workers,

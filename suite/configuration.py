@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from generators.drawer import UsageError, conforms, neighbours
 from suite import drawers, registry
+from suite.encoder import Architecture
 from suite.experiment import CONTROLS, Experiment, Scale, typed
 from suite.frontend import FrontEnd
 from suite.objectives.base import DecoderSize
@@ -79,6 +80,7 @@ def experiment_of(config: DictConfig) -> Experiment:
         control=plain["control"],
         **{group: registry.normalised(group, plain[group]) for group in registry.GROUPS},
         scale=typed(Scale, scale, "scale"),
+        encoder=architecture_of(plain),
         frontend=typed(FrontEnd, plain["frontend"], "frontend"),
         training=typed(Training, plain["training"], "training"),
         pool=plain["pool"],
@@ -96,6 +98,14 @@ def experiment_of(config: DictConfig) -> Experiment:
             "control=untrained has no source to take statistics from. Type frontend.statistics=task."
         )
     return experiment
+
+
+def architecture_of(plain: dict[str, Any]) -> Architecture:
+    """The keys of ``encoder``; ``auto`` is what the objective's paper has, or MAE's."""
+    published = registry.GROUPS["objective"].get(plain["objective"]["name"]).architecture
+    typed_in = {key: value for key, value in plain["encoder"].items() if value != "auto"}
+    architecture: Architecture = typed(Architecture, {**published, **typed_in}, "encoder")
+    return architecture
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:

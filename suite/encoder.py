@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any
+from functools import lru_cache
+from typing import Literal
 
 import torch
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from generators.drawer import UsageError
+from suite.blocks import initialise, pick, transformer_blocks
+from suite.stem import MultiResolutionStem
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,23 @@ class Embedding:
     clip: Tensor  # (B, E)
     frames: Tensor  # (B, T', E)
     frame_seconds: float  # distance of two frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What the papers' encoders differ in beside their size; ViT as in MAE by default.
+
+    ``norm="post"``: data2vec 2.0's, EAT's and CAT's blocks, with a norm of the input tokens and none at
+    the end. ``stem``: an option of CAT's multi-resolution stem (spec bootstrap B.1) instead of a linear
+    patch embedding. ``positions="audio_mae"`` gives token (t, f) the scrambled position of Audio-MAE's
+    released code (spec 3.5).
+    """
+
+    norm: Literal["pre", "post"] = "pre"
+    stem: int | None = None
+    class_token: bool = True
+    key_bias: bool = True  # MSM-MAE has none
+    positions: Literal["time_major", "audio_mae"] = "time_major"
 
 
 class Encoder(nn.Module):
@@ -39,16 +57,34 @@ class Encoder(nn.Module):
         width: int = 768,
         depth: int = 12,
         heads: int = 12,
-        class_token: bool = True,
+        architecture: Architecture = Architecture(),
     ) -> None:
         super().__init__()
         self.patch = patch
         self.width = width
-        self.patch_embedding = nn.Linear(patch[0] * patch[1], width)
-        self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if class_token else None
-        self.blocks = transformer_blocks(width, depth, heads)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.architecture = architecture
+        self.patch_embedding: nn.Linear | MultiResolutionStem = (
+            nn.Linear(patch[0] * patch[1], width)
+            if architecture.stem is None
+            else MultiResolutionStem(architecture.stem, patch=patch, width=width)
+        )
+        token = torch.zeros(1, 1, width)
+        self.class_token = nn.Parameter(token) if architecture.class_token else None
+        post = architecture.norm == "post"
+        self.norm_first = nn.LayerNorm(width, eps=1e-6) if post else nn.Identity()
+        self.blocks = transformer_blocks(
+            width, depth, heads, norm=architecture.norm, key_bias=architecture.key_bias
+        )
+        self.norm = nn.Identity() if post else nn.LayerNorm(width, eps=1e-6)
         initialise(self)
+        if isinstance(self.patch_embedding, MultiResolutionStem):
+            self.patch_embedding.start()
+        if post:  # BERT's start, and a class token of unit variance (spec bootstrap A.2)
+            for part in self.blocks.modules():
+                if isinstance(part, nn.Linear):
+                    nn.init.normal_(part.weight, std=0.02)
+            if self.class_token is not None:
+                nn.init.normal_(self.class_token)
 
     def grid(self, images: Tensor) -> tuple[int, int]:
         """(T', F'): time steps and band steps of ``images``."""
@@ -67,66 +103,49 @@ class Encoder(nn.Module):
         pixels = images.unflatten(2, (steps, self.patch[1])).unflatten(1, (rows, self.patch[0]))
         return pixels.permute(0, 3, 1, 2, 4).flatten(3).flatten(1, 2)  # (B, T' * F', pf * pt)
 
+    def positions(self, grid: tuple[int, int], device: torch.device) -> Tensor:
+        """Fixed positions ``(N, D)`` of a grid (T', F')."""
+        scrambled = self.architecture.positions == "audio_mae"
+        return sine_cosine_2d(grid[::-1] if scrambled else grid, self.width).to(device)
+
+    def embedded(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Patches of ``images (B, F, T)`` with their positions, before any attention ``(R, K, D)``.
+
+        ``keep (R, K)`` holds R / B masks of each clip, side by side; without it all patches are there.
+        Patches that are not kept are never read.
+        """
+        positions = self.positions(self.grid(images), images.device)  # (N, D)
+        patches = self.patchify(images)
+        if isinstance(self.patch_embedding, MultiResolutionStem):
+            tokens = self.patch_embedding(patches, self.grid(images), keep)
+            return tokens + (positions if keep is None else positions[keep])
+        if keep is None:
+            return self.patch_embedding(patches) + positions
+        if len(keep) == len(images):
+            return self.patch_embedding(pick(patches, keep)) + positions[keep]
+        # several masks of a clip share one embedding of its patches
+        return pick(self.patch_embedding(patches) + positions, keep)
+
+    def with_class_token(self, embedded: Tensor) -> Tensor:
+        """Embedded patches ``(R, K, D)`` behind the class token, where there is one."""
+        if self.class_token is None:
+            return embedded
+        first = self.class_token.expand(len(embedded), -1, -1)
+        return torch.cat([first.to(embedded.dtype), embedded], dim=1)
+
     def tokens(self, images: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Contextual tokens ``(B, [1 +] K, D)`` of the patches ``keep (B, K)``, or of all.
+        """Contextual tokens ``(R, [1 +] K, D)`` of the patches ``keep (R, K)``, or of all.
 
         The class token, where there is one, comes first. Patches that are not kept are never read.
         """
-        patches = self.patchify(images)
-        positions = sine_cosine_2d(self.grid(images), self.width).to(images.device)  # (N, D)
-        if keep is not None:
-            patches = pick(patches, keep)
-            positions = positions[keep]  # (B, K, D)
-        tokens = self.patch_embedding(patches) + positions
-        if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
-        return self.norm(self.blocks(tokens))
+        tokens = self.with_class_token(self.embedded(images, keep))
+        return self.norm(self.blocks(self.norm_first(tokens)))
 
     def frames(self, images: Tensor) -> Tensor:
         """One vector per time step ``(B, T', F' * D)``: the band steps side by side (spec 2.4)."""
         steps, rows = self.grid(images)
         tokens = self.tokens(images)[:, -steps * rows :]  # (B, N, D)
         return tokens.unflatten(1, (steps, rows)).flatten(2)
-
-
-def pick(patches: Tensor, chosen: Tensor) -> Tensor:
-    """The patches ``chosen (B, K)`` of each row of ``patches (B, N, P)``, as ``(B, K, P)``.
-
-    Whole rows are copied: on a CPU, a fifth of the time of gathering element by element.
-    """
-    first = torch.arange(len(patches), device=patches.device)[:, None] * patches.shape[1]
-    rows = (first + chosen).flatten()
-    return patches.flatten(0, 1).index_select(0, rows).unflatten(0, chosen.shape)
-
-
-def transformer_blocks(width: int, depth: int, heads: int) -> nn.Sequential:
-    """Pre-norm transformer blocks with an MLP of four times the width (ViT)."""
-    if width % heads or width % 4:
-        raise UsageError(f"width={width} must be a multiple of heads={heads} and of 4.")
-    norm: Any = partial(nn.LayerNorm, eps=1e-6)  # timm calls it; its hint asks for a class
-    return nn.Sequential(
-        *(Block(width, heads, mlp_ratio=4.0, qkv_bias=True, norm_layer=norm) for _ in range(depth))
-    )
-
-
-def last_tokens(blocks: nn.Sequential, tokens: Tensor, count: int) -> Tensor:
-    """``blocks(tokens)[:, -count:]``; the last block's MLP, two thirds of it, sees no other token."""
-    last: Any = blocks[-1]
-    tokens = blocks[:-1](tokens)
-    tokens = tokens + last.drop_path1(last.ls1(last.attn(last.norm1(tokens))))
-    tokens = tokens[:, -count:]
-    return tokens + last.drop_path2(last.ls2(last.mlp(last.norm2(tokens))))
-
-
-def initialise(module: nn.Module) -> None:
-    """MAE's start: Xavier-uniform matrices, zero biases, unit norms, N(0, 0.02) tokens (spec 1.5)."""
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            nn.init.xavier_uniform_(part.weight)
-            nn.init.zeros_(part.bias)
-    for name, parameter in module.named_parameters():
-        if name.endswith("_token"):
-            nn.init.normal_(parameter, std=0.02)
 
 
 @lru_cache(maxsize=32)

@@ -14,7 +14,7 @@ from suite import checkpoint
 from suite.checkpoint import Cost, Trained
 from suite.drawers import probes as probe_drawer
 from suite.embed import POOLING, decode, embed
-from suite.experiment import Experiment, build_encoder, experiment_from
+from suite.experiment import Experiment, experiment_from
 from suite.frontend import FrontEnd
 from suite.machine import Machine, provenance
 from suite.metrics import METRICS
@@ -111,7 +111,7 @@ def load(run: Path, experiment: Experiment, machine: Machine, samples_seen: int 
     """The run's encoder on the machine; the log-mel statistics control has none."""
     if experiment.control == "mel_statistics":
         return Trained(None, FrontEnd(bands=64), "mel_statistics@1")
-    trained = checkpoint.load_encoder(run, build_encoder(experiment.scale), samples_seen)
+    trained = checkpoint.load_encoder(run, experiment.build_encoder(), samples_seen)
     assert trained.encoder is not None
     trained.encoder.to(machine.device)
     return trained

@@ -14,10 +14,10 @@ import generators
 from generators.base import Source
 from generators.drawer import UsageError, conforms
 from suite import drawers, registry
-from suite.encoder import Encoder
+from suite.encoder import Architecture, Encoder
 from suite.frontend import FrontEnd
 from suite.masking.base import Masking
-from suite.objectives.base import DecoderSize, Objective
+from suite.objectives.base import DecoderSize, Objective, ObjectiveSettings
 from suite.optimiser import Training
 
 CONTROLS = ("untrained", "mel_statistics")
@@ -53,6 +53,7 @@ class Experiment:
     masking: dict[str, Any]
     objective: dict[str, Any]
     scale: Scale
+    encoder: Architecture
     frontend: FrontEnd
     training: Training
     pool: int | None
@@ -86,7 +87,7 @@ class Experiment:
         """The experiment as plain values. A control keeps only what it depends on."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         if self.control == "untrained":
-            keep = ("control", "scale", "frontend", "seed", "objective")
+            keep = ("control", "scale", "encoder", "frontend", "seed", "objective")
             values = {key: values[key] for key in keep}
             for key in ("samples_seen", "learning_rate", "batch"):
                 del values["scale"][key]
@@ -109,17 +110,22 @@ class Experiment:
     def build_masking(self) -> Masking:
         return build(drawers.masks, self.masking)
 
-    def build_objective(self) -> Objective:
-        """The objective around a fresh encoder; initialised by torch's current seed."""
-        objective: Objective = build(drawers.objectives, self.objective).build(
-            build_encoder(self.scale), self.scale.decoder
-        )
-        return objective
+    def objective_settings(self) -> ObjectiveSettings:
+        settings: ObjectiveSettings = build(drawers.objectives, self.objective)
+        return settings
 
+    def build_objective(self, vector_size: int = 0) -> Objective:
+        """The objective around a fresh encoder; initialised by torch's current seed.
 
-def build_encoder(scale: Scale) -> Encoder:
-    """A fresh encoder of this scale."""
-    return Encoder(patch=scale.patch, width=scale.width, depth=scale.depth, heads=scale.heads)
+        ``vector_size`` is that of the frozen encoder's vectors, where the objective asks for one's.
+        """
+        return self.objective_settings().build(self.build_encoder(), self.scale.decoder, vector_size)
+
+    def build_encoder(self) -> Encoder:
+        """A fresh encoder of this scale and architecture."""
+        scale = self.scale
+        size = {"width": scale.width, "depth": scale.depth, "heads": scale.heads}
+        return Encoder(patch=scale.patch, **size, architecture=self.encoder)
 
 
 def build(drawer: Any, values: dict[str, Any]) -> Any:
@@ -168,6 +174,7 @@ def experiment_from(values: dict[str, Any]) -> Experiment:
         **{
             **values,
             "scale": typed(Scale, scale, "scale"),
+            "encoder": typed(Architecture, values["encoder"], "encoder"),
             "frontend": typed(FrontEnd, values["frontend"], "frontend"),
             "training": typed(Training, values["training"], "training"),
         }

@@ -23,6 +23,7 @@ class Training:
     betas: tuple[float, float]
     clip_norm: float | None
     precision: Literal["auto", "float32", "bfloat16"]
+    compile: bool
 
 
 def learning_rate(step: int, steps: int, peak: float, training: Training) -> float:
@@ -38,11 +39,14 @@ def learning_rate(step: int, steps: int, peak: float, training: Training) -> flo
 def decayed_and_free(
     module: nn.Module, training: Training
 ) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Weight decay on matrices only, as MAE; on everything with ``decay_all`` (AudioPG)."""
+    """Weight decay on all but vectors and biases, as MAE and EAT; with ``decay_all`` on all (AudioPG).
+
+    Class and mask tokens are stored as ``(1, 1, D)`` and decay with the matrices, as published.
+    """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
-        is_matrix = parameter.ndim >= 2 and not name.endswith("_token")
+        is_matrix = parameter.ndim >= 2 and not name.endswith("bias")
         if parameter.requires_grad:
             (decayed if is_matrix or training.decay_all else free).append(parameter)
     return decayed, free

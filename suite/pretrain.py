@@ -6,28 +6,26 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, distributed
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.flop_counter import FlopCounterMode
 
 from generators.base import Source
 from generators.drawer import BadData, DataMissing, UsageError
-from suite import checkpoint, leakage
+from suite import checkpoint, frozen, leakage
 from suite.checkpoint import Cost
 from suite.experiment import Experiment, full
 from suite.machine import Machine, peak_memory, provenance
-from suite.masking.base import Masking
-from suite.objectives.base import Objective
 from suite.optimiser import Optimiser, learning_rate
 from suite.progress import Progress
-from suite.stream import Stream, generator_of, measure_source, open_pool, seed_of
+from suite.step import Draws, count_flops, gather_gradients
+from suite.stream import Clock, Stream, measure_source, open_pool, seed_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +37,37 @@ class Places:
     cache: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What is kept and told of a run on its way; nothing here changes the weights.
+
+    ``curve`` names shares of the samples at which the weights are kept for learning curves;
+    ``micro_batch`` is how many clips are in memory at once (None: a rank's whole batch).
+    """
+
+    curve: tuple[float, ...] = ()
+    checkpoint_seconds: float = 30.0
+    log_every: int = 50  # steps
+    micro_batch: int | None = None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Keeping:
+        """From the configuration's keys of these names."""
+        values = {key.name: config[key.name] for key in fields(cls)}
+        return cls(**{**values, "curve": tuple(values["curve"])})
+
+
 def pretrain(
     experiment: Experiment,
     places: Places,
     machine: Machine,
     *,
     command: str,
-    curve: tuple[float, ...] = (),
-    checkpoint_seconds: float = 30.0,
-    log_every: int = 50,
+    keeping: Keeping = Keeping(),
 ) -> Path:
     """Train the experiment's encoder, or go on where it was interrupted; returns the run's folder.
 
     The same bits come out whether or not it was interrupted, on one device with one thread count.
-    ``curve`` names shares of the samples at which the weights are kept for learning curves.
     """
     run = places.runs / experiment.run_id
     if (run / checkpoint.DONE).exists():
@@ -69,7 +84,9 @@ def pretrain(
     # ----------------------------------------------------------------------------------------------
     # Build: weights and statistics are functions of the experiment alone.
     torch.manual_seed(seed_of("weights", experiment.seed))
-    objective = experiment.build_objective().to(machine.device)
+    wanted = experiment.objective_settings().frozen()
+    size = 0 if wanted is None else frozen.size_of(wanted, experiment.frontend)
+    objective = experiment.build_objective(size).to(machine.device)
     encoder_parameters = sum(parameter.numel() for parameter in objective.encoder.parameters())
     if experiment.control == "untrained":
         if machine.writes:
@@ -79,15 +96,24 @@ def pretrain(
         return run
     source = experiment.build_source(places.data, places.cache)
     heard = leakage.check(source, places.data, places.cache, experiment.pool or 0)
-    stream = open_stream(source, experiment, places, machine)
+    clock = Clock()
+    stream = open_stream(source, experiment, places, machine, clock)
+    vectors = (
+        None if wanted is None else frozen.vectors(wanted, experiment, stream, places.cache, machine)
+    )
     masking = experiment.build_masking()
     scale, training = experiment.scale, experiment.training
     if scale.batch % machine.world:
         raise UsageError(f"scale.batch={scale.batch} does not divide into {machine.world} ranks.")
-    flops = count_flops(objective, stream, masking, machine)
+    few = stream.batch(0, machine.rank, machine.world, machine.device)
+    draws = Draws(masking=masking, seed=experiment.seed, step=0, steps=scale.steps)
+    some = None if vectors is None else vectors[:2].to(machine.device)
+    flops = count_flops(objective, draws, few[:2], some) * scale.batch
     optimiser = Optimiser(objective, training)
+    if training.compile:
+        objective.compile()
     model = DistributedDataParallel(objective) if machine.world > 1 else objective
-    kept_at = {max(1, round(share * scale.steps)) for share in curve if 0.0 < share < 1.0}
+    kept_at = {max(1, round(share * scale.steps)) for share in keeping.curve if 0.0 < share < 1.0}
 
     # ----------------------------------------------------------------------------------------------
     # Resume.
@@ -108,10 +134,7 @@ def pretrain(
     # The loop.
     progress = Progress(experiment.run_id, scale.steps, first, scale.batch, show=machine.writes)
     batches = stream.ahead(first, scale.steps, machine.rank, machine.world, machine.device)
-    saved_at, waited = time.perf_counter(), 0.0
-    rows = slice(
-        machine.rank * scale.batch // machine.world, (machine.rank + 1) * scale.batch // machine.world
-    )
+    saved_at, waited, trained = time.perf_counter(), 0.0, 0.0
 
     def seconds() -> float:
         return seconds_before + time.perf_counter() - began
@@ -128,51 +151,46 @@ def pretrain(
                 },
             )
 
-    step = first
+    step, warned = first, ""
     with interruption(machine) as interrupted, instead_of_running_out(experiment, machine):
         for step in range(first, scale.steps):
             asked = time.perf_counter()
             try:
-                images = next(batches)
+                indices, images = next(batches)
             except (BadData, DataMissing):  # of a file: what was learnt so far is kept
                 save(step)
                 raise
-            waited += time.perf_counter() - asked
-            drawn = masking.sample(
-                scale.batch,
-                objective.encoder.grid(images),
-                generator_of("mask", experiment.seed, step),
-                progress=step / scale.steps,
-                weights=weights_of(masking, objective.encoder.patchify(images), machine),
-            )
-            mask = drawn.rows(rows.start, rows.stop, machine.device)
-
+            began_step = time.perf_counter()
+            waited += began_step - asked
+            draws = Draws(masking=masking, seed=experiment.seed, step=step, steps=scale.steps)
+            said = None if vectors is None else vectors[indices].to(machine.device)
+            batch = draws.batch(objective, images, said, machine)
             rate = learning_rate(step, scale.steps, scale.learning_rate, training)
-            with machine.autocast():
-                losses: dict[str, Tensor] = model(images, mask)
+            losses = gather_gradients(model, batch, machine, keeping.micro_batch)
             loss = losses["loss"].item()
             checkpoint.check_finite("loss", loss, step, run)
-            losses["loss"].backward()
             norm = optimiser.clip()
             checkpoint.check_finite("gradient norm", norm.item(), step, run)
             optimiser.step(rate)
-            objective.after_step((step + 1) / scale.steps)
-
             done = step + 1
+            objective.after_step(done, scale.steps)
+            trained += time.perf_counter() - began_step
             if machine.writes:
                 progress.update(done, loss=loss, rate=rate, waited=waited)
-                if done % log_every == 0 or done == scale.steps:
+                if done % keeping.log_every == 0 or done == scale.steps:
                     line = {name: value.item() for name, value in losses.items()}
                     line |= {"step": done, "samples_seen": done * scale.batch, "lr": rate}
                     line |= {"gradient_norm": norm.item(), "seconds": seconds(), "waited": waited}
-                    line |= {} if mask.strays is None else {"strays": mask.strays}
+                    line |= {"training": trained, **asdict(clock)}
+                    line |= {} if batch.mask.strays is None else {"strays": batch.mask.strays}
+                    warned = warn(objective.warning(line), warned)
                     with (run / checkpoint.METRICS).open("a") as file:
                         file.write(json.dumps(line) + "\n")
                 if done in kept_at:
                     folder = run / checkpoint.CURVE / str(done * scale.batch)
                     checkpoint.save_weights(folder / "weights.safetensors", objective.state_dict())
             stop = interrupted()
-            if stop or time.perf_counter() - saved_at > checkpoint_seconds:
+            if stop or time.perf_counter() - saved_at > keeping.checkpoint_seconds:
                 save(done)
                 saved_at = time.perf_counter()
             if stop:
@@ -194,6 +212,10 @@ def pretrain(
                 parameters=encoder_parameters,
                 flops=flops * scale.steps,
                 seconds=seconds(),
+                training_seconds=trained,
+                waited_seconds=waited,
+                generation_seconds=clock.generation,
+                frontend_seconds=clock.frontend,
                 peak_memory=peak_memory(machine),
                 device=machine.describe(),
             ),
@@ -244,46 +266,28 @@ def instead_of_running_out(experiment: Experiment, machine: Machine) -> Iterator
         ) from error
 
 
-def open_stream(source: Source, experiment: Experiment, places: Places, machine: Machine) -> Stream:
+def open_stream(
+    source: Source, experiment: Experiment, places: Places, machine: Machine, clock: Clock
+) -> Stream:
     """The experiment's training stream, its pool rendered where it has one."""
     pool = None
     if experiment.pool is not None:
         progress = Progress(f"rendering {source.name}", experiment.pool, 0, 1, show=machine.writes)
-        pool = open_pool(places.cache, source, experiment.frontend, experiment.pool, progress.update)
+        pool = open_pool(
+            places.cache, source, experiment.frontend, experiment.pool, progress.update, clock
+        )
         progress.close()
     frontend = measure_source(source, experiment.frontend, pool)
     scale = experiment.scale
-    return Stream(source, frontend, scale.batch, experiment.seed, pool, scale.steps)
+    return Stream(source, frontend, scale.batch, experiment.seed, pool, scale.steps, clock)
 
 
-def count_flops(objective: Objective, stream: Stream, masking: Masking, machine: Machine) -> float:
-    """Floating-point operations of one global step, forward and backward (matrix products only)."""
-    few = 2
-    images = stream.batch(0, machine.rank, machine.world, machine.device)[:few]
-    mask = masking.sample(
-        few,
-        objective.encoder.grid(images),
-        generator_of("flops"),
-        weights=weights_of(masking, objective.encoder.patchify(images), replace(machine, world=1)),
-    )
-    counter = FlopCounterMode(display=False)
-    # The fused attention kernels of a CPU are not counted; the plain one does the same products.
-    with counter, sdpa_kernel(SDPBackend.MATH):
-        objective.losses(images, mask.rows(0, few, machine.device))["loss"].backward()
-    objective.zero_grad(set_to_none=True)
-    return float(counter.get_total_flops()) / few * stream.batch_size
-
-
-def weights_of(masking: Masking, patches: Tensor, machine: Machine) -> Tensor | None:
-    """What a weighted masking thinks of the global batch's patches: every rank draws for all."""
-    if not masking.weighted:
-        return None
-    weights = masking.weigh(patches)
-    if machine.world == 1:
-        return weights.cpu()
-    everyone = [torch.empty_like(weights) for _ in range(machine.world)]
-    distributed.all_gather(everyone, weights)
-    return torch.cat(everyone).cpu()
+def warn(warning: str | None, before: str) -> str:
+    """Say a warning that was not said before; returns what was said last."""
+    if warning is None or warning.split(" is ")[0] == before:
+        return before
+    print(f"warning: {warning}", flush=True)
+    return warning.split(" is ")[0]
 
 
 def forget_after(path: Path, step: int) -> None:

@@ -38,6 +38,7 @@ RUNNING = {  # the keys of config.yaml that change no result, and their types
     "patience": float,
     "checkpoint_seconds": float,
     "log_every": int,
+    "micro_batch": int | None,
     "device": str,
     "threads": int | None,
 }
@@ -200,6 +201,6 @@ def check_running(config: dict[str, Any]) -> None:
             name = hint.__name__ if isinstance(hint, type) else str(hint)
             cure = f" Type {key}=[{value}]." if "tuple" in str(hint) else ""
             raise UsageError(f"{key}={value!r} is of the wrong type: expected {name}.{cure}")
-        counted = ("workers", "count", "inputs", "log_every", "threads", "patience")
+        counted = ("workers", "count", "inputs", "log_every", "threads", "patience", "micro_batch")
         if key in counted and value is not None and value < 1:
             raise UsageError(f"{key}={value}: expected at least 1.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,6 +39,49 @@ def generator_of(*parts: Any) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(*parts))
 
 
+@dataclass
+class Clock:
+    """Seconds spent making samples, and making log-mels of them; on a GPU, issuing that work."""
+
+    generation: float = 0.0
+    frontend: float = 0.0
+
+
+@dataclass(frozen=True)
+class TimedFrontEnd:
+    """A front-end as a source sees it, its time told to a clock."""
+
+    frontend: FrontEnd
+    clock: Clock = field(compare=False)  # sources keep what they measured by front-end
+
+    @property
+    def bands(self) -> int:
+        return self.frontend.bands
+
+    def log_mel(self, waveforms: Tensor) -> Tensor:
+        began = time.perf_counter()
+        images = self.frontend.log_mel(waveforms)
+        self.clock.frontend += time.perf_counter() - began
+        return images
+
+    def pad_frames(self, images: Tensor, frames: int) -> Tensor:
+        return self.frontend.pad_frames(images, frames)
+
+
+def timed_images(
+    source: Source,
+    indices: Tensor,
+    frontend: FrontEnd,
+    clock: Clock,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """``source.images(indices, frontend, device)``, its time split between the two."""
+    began, heard_before = time.perf_counter(), clock.frontend
+    images = source.images(indices, TimedFrontEnd(frontend, clock), device)
+    clock.generation += time.perf_counter() - began - (clock.frontend - heard_before)
+    return images
+
+
 @dataclass(frozen=True)
 class Pool:
     """Distinct samples of a source rendered once: float16 ``(size, F, T)`` on disk."""
@@ -62,7 +106,14 @@ def pool_path(cache: Path, source: Source, frontend: FrontEnd, size: int) -> Pat
     return cache / "pools" / f"{source.name}-{key}.npy"
 
 
-def open_pool(cache: Path, source: Source, frontend: FrontEnd, size: int, progress: Any = None) -> Pool:
+def open_pool(
+    cache: Path,
+    source: Source,
+    frontend: FrontEnd,
+    size: int,
+    progress: Any = None,
+    clock: Clock | None = None,
+) -> Pool:
     """The pool of ``size`` samples, rendered now if it is not there yet.
 
     One process renders, others wait; the file is complete when it is renamed into place.
@@ -83,7 +134,7 @@ def open_pool(cache: Path, source: Source, frontend: FrontEnd, size: int, progre
                 for start in range(0, size, RENDER_BATCH):
                     stop = min(start + RENDER_BATCH, size)
                     source.expect(order[start + POOL_AHEAD : stop + POOL_AHEAD])
-                    images = source.images(order[start:stop], frontend)
+                    images = timed_images(source, order[start:stop], frontend, clock or Clock())
                     file.write(images.half().numpy().tobytes())
                     if progress is not None:
                         progress(stop, size)
@@ -109,6 +160,7 @@ class Stream:
     seed: int
     pool: Pool | None = None  # None: render while training
     steps: int | None = None  # of the whole training; a source whose samples have their time needs it
+    clock: Clock = field(default_factory=Clock)
     _order: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def indices(self, step: int) -> Tensor:
@@ -167,7 +219,7 @@ class Stream:
         rows = self.rows(rank, world)
         indices = self.indices(step)[rows]
         raw = (
-            self.source.images(indices, self.frontend, device)
+            timed_images(self.source, indices, self.frontend, self.clock, device)
             if self.pool is None
             else self.pool.read(indices)
         )
@@ -185,16 +237,18 @@ class Stream:
 
     def ahead(
         self, first: int, last: int, rank: int, world: int, device: torch.device
-    ) -> Iterator[Tensor]:
-        """Batches ``first`` to ``last - 1``, each made by a thread while the one before is used.
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Sample indices and images of batches ``first`` to ``last - 1``.
 
-        A source of files reads further ahead, in processes of its own.
+        Each is made by a thread while the one before is used. A source of files reads further ahead,
+        in processes of its own.
         """
 
-        def make(step: int) -> Tensor:
+        def make(step: int) -> tuple[Tensor, Tensor]:
             begin = first if step == first else step + STEPS_AHEAD - 1
             self.expect(range(begin, min(step + STEPS_AHEAD, last)), rank, world)
-            return self.batch(step, rank, world, device)
+            indices = self.indices(step)[self.rows(rank, world)]
+            return indices, self.batch(step, rank, world, device)
 
         with ThreadPoolExecutor(1, thread_name_prefix="stream") as thread:
             pending = thread.submit(make, first) if first < last else None

@@ -6,6 +6,7 @@ import torch
 
 from suite.configuration import configure, experiment_of
 from suite.machine import open_machine
+from suite.objectives.base import Batch
 from suite.optimiser import Optimiser
 from suite.stream import generator_of
 
@@ -21,7 +22,7 @@ def learn(steps: int) -> float:
     optimiser = Optimiser(objective, experiment.training)
     loss = torch.zeros(())
     for _ in range(steps):
-        loss = objective.losses(images, mask)["loss"]
+        loss = objective.losses(Batch(images, mask))["loss"]
         loss.backward()
         optimiser.clip()
         optimiser.step(1e-3)

@@ -23,7 +23,7 @@ DRAWERS = ("generators", "tasks", "suite.masking", "suite.objectives", "suite.pr
 
 # A module imports from lower levels only. The modules of one line may know each other where the line
 # is marked "together"; a package on a line is itself together.
-LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
+LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     (6, True, ("suite.cli", "suite.__main__", "suite.help")),
     (
         5,
@@ -31,9 +31,10 @@ LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
         ("suite.compare", "suite.comparison", "suite.ablate", "suite.gallery", "suite.properties"),
     ),
     (4, True, ("suite.configuration",)),
+    (3.5, False, ("suite.frozen",)),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.analysis", "suite.verify")),
     (3, False, ("suite.experiment", "suite.doctor")),
-    (2, False, ("suite.registry",)),
+    (2, False, ("suite.registry", "suite.step")),
     (
         1,
         False,
@@ -51,6 +52,7 @@ LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
         0,
         True,
         (
+            *("suite.blocks", "suite.stem"),
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
             *("suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
         ),
@@ -155,7 +157,7 @@ def ours(module: str) -> bool:
     return module.split(".")[0] in PACKAGES
 
 
-def standing(module: str) -> tuple[int, bool, str]:
+def standing(module: str) -> tuple[float, bool, str]:
     """A module's level, whether its line is together, and the line's entry that it belongs to."""
     for level, together, names in LEVELS:
         for name in names:

@@ -18,7 +18,7 @@ import soundfile
 import torch
 
 from suite.encoder import Encoder
-from suite.objectives.base import DecoderSize
+from suite.objectives.base import Batch, DecoderSize
 from suite.probes.base import Examples
 from tasks.base import measured_split_hash
 
@@ -78,7 +78,7 @@ def test_the_example_objective_trains_the_encoder(load) -> None:  # type: ignore
     objective = settings.build(encoder, DecoderSize())
     masking = load("suite.masking.balanced", "Balanced").Balanced()
     mask = masking.sample(2, (4, 5), torch.Generator().manual_seed(0))
-    loss = objective.losses(torch.randn(2, 80, 64), mask)["loss"]
+    loss = objective.losses(Batch(torch.randn(2, 80, 64), mask))["loss"]
     loss.backward()
     assert loss > 0
     assert encoder.patch_embedding.weight.grad.abs().sum() > 0

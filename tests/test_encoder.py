@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from generators.drawer import UsageError
+from suite.blocks import last_tokens, pick, transformer_blocks
 from suite.configuration import configure, experiment_of
-from suite.encoder import Encoder, last_tokens, pick, sine_cosine_2d, transformer_blocks
+from suite.encoder import Encoder, sine_cosine_2d
 
 SMALL = {"width": 32, "depth": 2, "heads": 4}
 

@@ -59,7 +59,8 @@ def test_batches_made_ahead_are_the_same(tmp_path: Path) -> None:
     stream = open_stream(tmp_path)
     ahead = list(stream.ahead(3, 7, 0, 1, CPU))
     assert len(ahead) == 4
-    for step, images in zip(range(3, 7), ahead, strict=True):
+    for step, (indices, images) in zip(range(3, 7), ahead, strict=True):
+        assert torch.equal(indices, stream.indices(step))
         assert torch.equal(images, stream.batch(step, 0, 1, CPU))
     assert list(stream.ahead(7, 7, 0, 1, CPU)) == []
 

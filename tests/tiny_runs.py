@@ -7,7 +7,7 @@ from pathlib import Path
 from suite.configuration import configure, experiment_of
 from suite.experiment import Experiment
 from suite.machine import Machine, open_machine
-from suite.pretrain import Places, pretrain
+from suite.pretrain import Keeping, Places, pretrain
 
 TINY = (
     "scale.width=16",
@@ -42,13 +42,20 @@ def places(place: Path) -> Places:
     return Places(data=place / "data", runs=place / "runs", cache=place / "cache")
 
 
-def run(place: Path, *more: str, log_every: int = 1, checkpoint_seconds: float = 60.0) -> Path:
+def run(
+    place: Path,
+    *more: str,
+    log_every: int = 1,
+    checkpoint_seconds: float = 60.0,
+    micro_batch: int | None = None,
+) -> Path:
     """Pre-train a tiny experiment below ``place``; returns the run's folder."""
     return pretrain(
         experiment(*more),
         places(place),
         machine(),
         command="sourcebench pretrain ...",
-        log_every=log_every,
-        checkpoint_seconds=checkpoint_seconds,
+        keeping=Keeping(
+            log_every=log_every, checkpoint_seconds=checkpoint_seconds, micro_batch=micro_batch
+        ),
     )

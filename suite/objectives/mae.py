@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from suite.encoder import Encoder, initialise, last_tokens, pick, sine_cosine_2d, transformer_blocks
+from generators.drawer import UsageError
+from suite.blocks import pick
+from suite.encoder import Encoder
 from suite.masking.base import Mask
-from suite.objectives.base import DecoderSize, Objective, ObjectiveSettings
+from suite.objectives.base import Batch, DecoderSize, Objective, ObjectiveSettings
+from suite.objectives.decoder import TransformerDecoder, WindowDecoder
 
 
 @dataclass(kw_only=True)
@@ -17,38 +20,47 @@ class MAESettings(ObjectiveSettings, name="mae"):
     """Mean squared error on hidden patches, against per-patch normalised or plain pixels (MAE)."""
 
     normalise_pixels: bool = True  # MAE, AudioPG, Audio-MAE; MSM-MAE predicts plain pixels
+    # The decoder's size is scale.decoder. global: MAE, AudioPG, MSM-MAE; windowed: Audio-MAE.
+    decoder_attention: Literal["global", "windowed"] = "global"
+    decoder_key_bias: bool = True  # MSM-MAE: false
+    decoder_positions: Literal["2d", "1d"] = "2d"  # MSM-MAE: 1d
 
-    def build(self, encoder: Encoder, decoder: DecoderSize) -> MAE:
-        return MAE(encoder, decoder, normalise_pixels=self.normalise_pixels)
+    def __post_init__(self) -> None:
+        if self.decoder_attention == "windowed" and not (
+            self.decoder_key_bias and self.decoder_positions == "2d"
+        ):
+            raise UsageError(
+                "objective.decoder_attention=windowed has biased keys and 2d positions. Leave "
+                "objective.decoder_key_bias and objective.decoder_positions, or take global."
+            )
+
+    def build(self, encoder: Encoder, decoder: DecoderSize, vector_size: int = 0) -> MAE:
+        return MAE(encoder, decoder, self)
 
 
 class MAE(Objective):
     """Encoder on visible patches, light decoder on all, loss on the hidden ones (spec 1.5, 3.1)."""
 
-    def __init__(self, encoder: Encoder, decoder: DecoderSize, *, normalise_pixels: bool) -> None:
+    def __init__(self, encoder: Encoder, decoder: DecoderSize, settings: MAESettings) -> None:
         super().__init__()
         self.encoder = encoder
-        self.normalise_pixels = normalise_pixels
-        self.embedding = nn.Linear(encoder.width, decoder.width)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder.width))
-        self.blocks = transformer_blocks(decoder.width, decoder.depth, decoder.heads)
-        self.norm = nn.LayerNorm(decoder.width, eps=1e-6)
-        self.prediction = nn.Linear(decoder.width, encoder.patch[0] * encoder.patch[1])
-        for part in (self.embedding, self.blocks, self.prediction):
-            initialise(part)
-        nn.init.normal_(self.mask_token, std=0.02)
+        self.normalise_pixels = settings.normalise_pixels
+        pixels = encoder.patch[0] * encoder.patch[1]
+        self.decoder: TransformerDecoder | WindowDecoder = (
+            WindowDecoder(encoder.width, decoder, pixels)
+            if settings.decoder_attention == "windowed"
+            else TransformerDecoder(
+                encoder.width,
+                decoder,
+                pixels,
+                key_bias=settings.decoder_key_bias,
+                positions=settings.decoder_positions,
+            )
+        )
 
     def reconstruct(self, images: Tensor, mask: Mask) -> Tensor:
         """Predicted pixels ``(B, N - K, P)`` of the hidden patches, in the order of ``mask.hide``."""
-        seen = self.embedding(self.encoder.tokens(images, mask.keep))  # (B, [1 +] K, d)
-        positions = sine_cosine_2d(mask.grid, seen.shape[2]).to(seen.device)  # (N, d)
-        visible = mask.keep.shape[1]
-        tokens = seen.split([seen.shape[1] - visible, visible], dim=1)
-        hidden = self.mask_token + positions[mask.hide]
-        # The decoder has no notion of order beyond the positions, so no patch is put back in place.
-        sequence = torch.cat([tokens[0], tokens[1] + positions[mask.keep], hidden], dim=1)
-        decoded = last_tokens(self.blocks, sequence, mask.hide.shape[1])
-        return self.prediction(self.norm(decoded))
+        return self.decoder(self.encoder.tokens(images, mask.keep), mask)
 
     def targets(self, images: Tensor, mask: Mask) -> Tensor:
         """Pixels ``(B, N - K, P)`` of the hidden patches, normalised per patch where asked."""
@@ -59,6 +71,7 @@ class MAE(Objective):
         variance = centred.square().sum(dim=2, keepdim=True) / (pixels.shape[2] - 1)  # as MAE: unbiased
         return centred * (variance + 1e-6).rsqrt()
 
-    def losses(self, images: Tensor, mask: Mask) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        images, mask = batch.images, batch.mask
         error = self.reconstruct(images, mask).float() - self.targets(images, mask)
         return {"loss": error.square().mean()}

@@ -21,6 +21,7 @@ from suite.embed import Decoded, embed_clips
 from suite.experiment import Experiment
 from suite.frontend import FrontEnd
 from suite.machine import open_machine
+from suite.objectives.base import Batch
 from suite.optimiser import Optimiser
 from suite.stream import generator_of
 
@@ -63,7 +64,7 @@ def test_nano_learns(benchmark: BenchmarkFixture, batch: int) -> None:
     optimiser = Optimiser(objective, experiment.training)
 
     def step() -> float:
-        loss = objective.losses(images, mask)["loss"]
+        loss = objective.losses(Batch(images, mask))["loss"]
         loss.backward()
         optimiser.clip()
         optimiser.step(1e-3)
