@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from os.path import normpath
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ def root_of(task: Task, *landmarks: str) -> Path:
     root = None if task.data is None else Path(task.data) / task.folder
     missing = [root / mark for mark in landmarks if not (root / mark).exists()] if root else []
     if root is None or missing:
-        where = f"{missing[0]} is not there" if missing else "no data folder was given"
-        wanted = " and ".join(f"FOLDER/{task.folder}/{mark}" for mark in landmarks)
+        where = f"{normpath(missing[0])} is not there" if missing else "no data folder was given"
+        wanted = " and ".join(normpath(f"FOLDER/{task.folder}/{mark}") for mark in landmarks)
         raise DataMissing(
             f"task {task.name!r} needs its data (about {task.download_bytes / 1e9:.2g} GB, "
             f"{task.licence}), but {where}. Download the official release from {task.url}, unpack it "
@@ -70,13 +71,13 @@ def read_table(
     return table.assign(row=np.arange(2 if header else 1, len(table) + (2 if header else 1)))
 
 
-def files_by_stem(root: Path, folder: str) -> dict[str, str]:
+def files_by_stem(root: Path, folder: str, *, more: tuple[str, ...] = ()) -> dict[str, str]:
     """Sound files in ``root/folder`` by their name without ending, relative to ``root``.
 
-    Of several encodings of one clip the preferred one counts.
+    Of several encodings of one clip the preferred one counts; ``more`` are further endings.
     """
     found: dict[str, str] = {}
-    for suffix in reversed(ENCODINGS):  # the preferred encoding is written last
+    for suffix in reversed((*ENCODINGS, *more)):  # the preferred encoding is written last
         for path in (root / folder).glob(f"*{suffix}"):
             found[path.stem] = f"{folder}/{path.name}"
     return found

@@ -28,12 +28,9 @@ def task(request: pytest.FixtureRequest) -> Task:
     folder = os.environ.get("SOURCEBENCH_DATA")
     if not folder:
         pytest.skip(f"{request.param} needs files: set SOURCEBENCH_DATA to the folder that holds them")
-    created = tasks.create(request.param, data=folder, partial=True)  # what is there obeys the laws
-    try:
-        created.clips()
-    except tasks.DataMissing as missing:
-        pytest.skip(str(missing))
-    return created
+    if not (Path(folder) / created.folder).is_dir():
+        pytest.skip(f"no {created.folder} in SOURCEBENCH_DATA")
+    return tasks.create(request.param, data=folder, partial=True)  # what is there obeys the laws
 
 
 @every
