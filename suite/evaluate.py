@@ -12,8 +12,9 @@ import torch
 
 from suite import checkpoint
 from suite.checkpoint import Cost, Trained
+from suite.decode import decode
 from suite.drawers import probes as probe_drawer
-from suite.embed import POOLING, decode, embed
+from suite.embed import POOLING, embed
 from suite.experiment import Experiment, build_encoder, experiment_from
 from suite.frontend import FrontEnd
 from suite.machine import Machine, provenance
@@ -66,6 +67,9 @@ def evaluate(
     done = {
         (row.samples_seen, row.task, row.task_version, row.split_hash, row.probe) for row in existing
     }
+    for task in tasks:
+        if task.partial:  # clips that cannot be decoded are left out: the split is known afterwards
+            decode(task, cache)
     splits = {task.name: measured_split_hash(task.clips()) for task in tasks}
     measured = already = 0
     for samples_seen in [*(points(run) if curve else []), None]:
@@ -80,7 +84,7 @@ def evaluate(
                 continue
             trained = trained or load(run, experiment, machine, samples_seen)
             features = torch.from_numpy(embed(task, trained, machine, cache))
-            data_hash = decode(task, cache).data_hash
+            decoded = decode(task, cache)
             for probe in left:
                 predictions, selections = probe_task(task, probe, features)
                 where = run / PREDICTIONS
@@ -88,13 +92,19 @@ def evaluate(
                 write_predictions(path, predictions)
                 rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
                 made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": POOLING}}
-                add_rows(run / ROWS, [Row(**row, **made_by, data_hash=data_hash) for row in rows])
+                made_by |= {"data_hash": decoded.data_hash}
+                for row in rows:
+                    row["notes"] += decoded.notes
+                add_rows(run / ROWS, [Row(**row, **made_by) for row in rows])
                 measured += 1
     return Evaluated(read_rows(run / ROWS) if (run / ROWS).exists() else [], measured, already)
 
 
 def summary(rows: list[Row]) -> str:
-    """One line for each task, probe and checkpoint: the mean of the folds."""
+    """One line for each task, probe and checkpoint: the mean of the folds.
+
+    Where folds are of unequal size, also the accuracy over all their clips.
+    """
     groups: dict[tuple[str, str, str, int], list[Row]] = {}
     for row in rows:
         task = task_label(row.task, partial=row.partial)
@@ -103,9 +113,12 @@ def summary(rows: list[Row]) -> str:
     for (task, probe, metric, seen), members in sorted(groups.items()):
         mean = sum(row.score for row in members) / len(members)
         clips = sum(row.n_test for row in members)
+        pooled = sum(row.score * row.n_test for row in members) / clips
+        unequal = metric == "accuracy" and len({row.n_test for row in members}) > 1
         lines.append(
             f"{task:<14} {probe:<10} {metric} {100 * mean:5.1f} %  "
-            f"({len(members)} fold{'s' * (len(members) > 1)}, {clips} clips, {seen:,} samples seen)"
+            f"({len(members)} fold{'s' * (len(members) > 1)}, {clips} clips, "
+            f"{f'pooled {100 * pooled:.1f} %, ' * unequal}{seen:,} samples seen)"
         )
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,6 +100,22 @@ class Task(ABC):
     def is_partial(self) -> bool:
         """Whether what is there differs from the complete official release."""
         return shortfall(self, self.clips()) != ""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The clips that :meth:`leave_out` took away."""
+        return tuple(self.__dict__.get("_left_out", ()))
+
+    def leave_out(self, clips: Collection[str]) -> None:
+        """Go on without ``clips`` (ids), which cannot be used: positions count those that are left.
+
+        What is left is guarded again; only ``partial`` data may lack clips.
+        """
+        left = self.clips()
+        left = left[~left["clip"].isin(list(clips))].reset_index(drop=True)
+        guard(self, left)
+        self.__dict__.update(_clips=left, _left_out=(*self.left_out, *clips))
+        self.__dict__.pop("is_partial", None)
 
     def folds(self) -> Iterator[Fold]:
         """The official splits: train/valid/test as named, or one :class:`Fold` per official fold.

@@ -52,7 +52,7 @@ LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
         True,
         (
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
-            *("suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
+            *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
         ),
     ),
     (0, False, ("suite.masking",)),

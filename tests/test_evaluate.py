@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import tiny_runs
@@ -17,7 +18,7 @@ from tone_tasks import Bells, Tones
 import suite.evaluate as evaluation
 import tasks
 from generators.drawer import BadData, DataMissing
-from suite.embed import decode
+from suite.decode import decode
 from suite.evaluate import evaluate
 from suite.metrics import METRICS
 from suite.rows import predictions_path, read_predictions, read_rows
@@ -75,6 +76,31 @@ def test_partial_data_are_another_question_and_every_row_says_so(run: Path, tmp_
     assert [row.partial for row in done.rows] == [False, True]  # the last part replaced the other
     assert len(list((run / "predictions").glob("*.npz"))) == 2
     assert "tones (partial)" in evaluation.summary(done.rows)
+
+
+def test_rows_say_what_the_audio_policy_did(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Tones.waveform
+
+    def waveform(task: Tones, position: int) -> tuple[np.ndarray, int]:
+        clip = task.clips()["clip"].iloc[position]
+        if clip == "01-2":
+            raise tasks.BadData("the file is empty.")
+        samples, rate = heard(task, position)
+        return samples * np.float32(clip != "02-1"), rate
+
+    monkeypatch.setattr(Tones, "waveform", waveform)
+    for measured in (1, 0):  # and what is done is known again
+        task = Tones(partial=True)
+        done = evaluate(run, [task], ["knn@1"], tiny_runs.machine(), tmp_path / "cache")
+        assert done.measured == measured
+    (row,) = done.rows
+    assert row.partial
+    assert [note for note in row.notes if note.startswith("audio@1")] == [
+        "audio@1: 1 clips cannot be decoded and are left out: 01-2",
+        "audio@1: 1 clips are silent: 02-1",
+    ]
 
 
 def test_what_is_done_is_skipped(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
