@@ -219,6 +219,24 @@ def test_partial_data_are_compared_too(data: Path, sounds: Path) -> None:
 # Freesound
 
 
+def test_the_same_sound_in_two_data_sets_is_reported(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = data / "other"
+    other.mkdir()
+    for name in ("2__someone__else.wav", "31__a__b.wav", "32__a__b.wav", "33__a__b.wav"):
+        (other / name).touch()
+    one, two = Small, type("Two", (Small,), {"folder": "other"}, name="two")
+    entries = {"one": one, "two": two, "again": one}
+    registry = SimpleNamespace(
+        names=lambda: list(entries),
+        catalogue=SimpleNamespace(get=entries.get),
+        create=lambda name, **fields: entries[name](**fields),
+    )
+    monkeypatch.setattr(leakage, "tasks", registry)
+    assert leakage.shared_by_tasks(data) == {("again", "two"): ["2"], ("one", "two"): ["2"]}
+
+
 @pytest.mark.parametrize(
     ("name", "identifier"),
     [
