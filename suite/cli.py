@@ -105,7 +105,7 @@ def list_entries(words: list[str]) -> int:
             continue
         for name, entry in sorted(DRAWERS[section].entries().items()):
             state = f"[{ready[name]}] " if name in ready else ""
-            print(f"  {name:<16} {state}{entry.summary}")
+            print(f"  {name:<24} {state}{entry.summary}")
     return DONE
 
 

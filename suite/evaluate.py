@@ -116,7 +116,7 @@ def summary(rows: list[Row]) -> str:
         pooled = sum(row.score * row.n_test for row in members) / clips
         unequal = metric == "accuracy" and len({row.n_test for row in members}) > 1
         lines.append(
-            f"{task:<14} {probe:<10} {metric} {100 * mean:5.1f} %  "
+            f"{task:<24} {probe:<10} {metric} {100 * mean:5.1f} %  "
             f"({len(members)} fold{'s' * (len(members) > 1)}, {clips} clips, "
             f"{f'pooled {100 * pooled:.1f} %, ' * unequal}{seen:,} samples seen)"
         )
