@@ -105,7 +105,7 @@ def list_entries(words: list[str]) -> int:
             continue
         for name, entry in sorted(DRAWERS[section].entries().items()):
             state = f"[{ready[name]}] " if name in ready else ""
-            print(f"  {name:<16} {state}{entry.summary}")
+            print(f"  {name:<24} {state}{entry.summary}")
     return DONE
 
 
@@ -204,7 +204,7 @@ def evaluate(words: list[str]) -> int:
         raise UsageError("which run? Type run=runs/<run_id>; `sourcebench list runs` names them.")
     paths = places(config)
     machine = open_machine(config.device, config.training.precision, config.threads)
-    asked = [tasks.create(name, data=paths.data) for name in config.tasks]
+    asked = [tasks.create(name, data=paths.data, partial=config.partial) for name in config.tasks]
     probes = [probe_id(name) for name in config.probes]
     done = score(Path(config.run), asked, probes, machine, paths.cache)
     print(summary(done.rows))

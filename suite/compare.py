@@ -11,6 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,6 +23,7 @@ from suite.machine import open_machine
 from suite.pretrain import Keeping, Places, pretrain
 from suite.rows import add_rows, read_rows
 from suite.step import Draws, gather_gradients
+from tasks.base import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,7 @@ class Settings:
     results: Path
     task_names: tuple[str, ...]
     probe_names: tuple[str, ...]
+    partial: bool
     keeping: Keeping
     device: str
     threads: int | None
@@ -180,8 +183,7 @@ def attempt(cell: Cell, settings: Settings) -> Failure | None:
             command=cell.command,
             keeping=settings.keeping,
         )
-        asked = [tasks.create(name, data=settings.places.data) for name in settings.task_names]
-        evaluate(run, asked, list(settings.probe_names), machine, settings.places.cache)
+        evaluate(run, asked_tasks(settings), list(settings.probe_names), machine, settings.places.cache)
     except Exception as error:  # reported at the end, with exit code 1: the next cell must run
         return failed(cell, error)
     return None
@@ -214,5 +216,11 @@ def publish(run: Path, results: Path) -> None:
 
 def check_names(settings: Settings) -> None:
     """Refuse unknown tasks and missing data before anything is spent."""
-    for name in settings.task_names:
-        tasks.create(name, data=settings.places.data).clips()
+    for task in asked_tasks(settings):
+        task.clips()
+
+
+def asked_tasks(settings: Settings) -> list[Task]:
+    """The tasks of the comparison, unread."""
+    shared: dict[str, Any] = {"data": settings.places.data, "partial": settings.partial}
+    return [tasks.create(name, **shared) for name in settings.task_names]

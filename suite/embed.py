@@ -1,96 +1,31 @@
-"""From clips to embeddings: decode once, embed once, cache both by the hash of what made them."""
+"""From samples to embeddings: embedded once, and cached by the hash of what made them."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
-from generators.drawer import DataMissing
 from suite.checkpoint import Trained
+from suite.decode import Decoded, decode
 from suite.encoder import Encoder
-from suite.frontend import FrontEnd
+from suite.frontend import BLOCK, FrontEnd
 from suite.machine import Machine
 from suite.progress import Progress
 from suite.rows import write_atomically
-from tasks.audio import content_hash, resample
 from tasks.base import Task
 
 POOLING = "mean-std-change@1"  # what a clip embedding is; its name is part of every cached embedding
-EMBED_BATCH = {"cpu": 16, "cuda": 256}  # clips encoded at once
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Every clip of a task as 16 kHz 16-bit samples, one after another on disk."""
-
-    samples: np.ndarray  # int16, memory-mapped
-    offsets: np.ndarray  # int64 (clips + 1,)
-    hashes: list[str]  # of each clip's samples
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Samples of each clip."""
-        return np.diff(self.offsets)
-
-    @property
-    def data_hash(self) -> str:
-        """SHA-256 over the clips' hashes in order: another encoding or a subset shows."""
-        return hashlib.sha256("\n".join(self.hashes).encode()).hexdigest()
-
-    def waveforms(self, positions: np.ndarray) -> Tensor:
-        """Clips of equal length as float32 ``(B, samples)``."""
-        rows = [self.samples[self.offsets[i] : self.offsets[i + 1]] for i in positions]
-        return torch.from_numpy(np.stack(rows).astype(np.float32) / 32767.0)
-
-
-def decode(task: Task, cache: Path, sample_rate: int = 16_000) -> Decoded:
-    """The task's clips, decoded now if they are not cached yet.
-
-    The cache is keyed by the clip table and by each file's size and time of change, and is complete
-    when it is renamed into place. Corrupt, empty or NaN clips raise :class:`BadData` naming the file.
-    """
-    clips = task.clips()
-    lines = [f"{task.name} {task.version} {sample_rate} {task.split_hash}"]
-    for relative in clips["path"] if not task.embedded else []:
-        file = Path(task.data or "") / task.folder / relative
-        if not file.exists():
-            raise DataMissing(
-                f"task {task.name!r}: no sound file at {file}. Restore it from the official release."
-            )
-        status = file.stat()
-        lines.append(f"{relative} {status.st_size} {status.st_mtime_ns}")
-    key = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-    path = cache / "audio" / f"{task.name}-{key}.npy"
-    index = path.with_suffix(".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            progress = Progress(f"decoding {task.name}", len(clips), 0, 1)
-            pieces, hashes = [], []
-            for position in range(len(clips)):
-                samples = resample(*task.waveform(position), sample_rate)
-                pieces.append(np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype(np.int16))
-                hashes.append(content_hash(samples))
-                progress.update(position + 1)
-            progress.close()
-            offsets = np.cumsum([0, *(len(piece) for piece in pieces)]).tolist()
-            write_atomically(index, json.dumps({"offsets": offsets, "hashes": hashes}).encode())
-            part = path.with_suffix(".part")
-            with part.open("wb") as file:
-                np.save(file, np.concatenate(pieces))
-            part.replace(path)
-    header = json.loads(index.read_text())
-    return Decoded(np.load(path, mmap_mode="r"), np.array(header["offsets"]), header["hashes"])
+EMBED_BATCH = {"cpu": 16, "cuda": 256}  # clips encoded at once, of at most 10 s; fewer of longer ones
+BATCH_CLIP = 160_000  # samples of a clip up to which a batch is full
+STATISTICS_CLIPS, STATISTICS_SECONDS = 512, 3000  # heard at most for a task's mean and deviation
 
 
 def embed(task: Task, trained: Trained, machine: Machine, cache: Path) -> np.ndarray:
@@ -120,7 +55,7 @@ def embed_clips(
     """
     on_cpu = machine.device.type == "cpu"
     threads = torch.get_num_threads()
-    batches = list(equal_lengths(decoded.lengths, EMBED_BATCH[machine.device.type]))
+    batches = list(equal_lengths(decoded.lengths, EMBED_BATCH[machine.device.type] * BATCH_CLIP))
     progress = Progress(title, len(decoded.hashes), 0, 1)
     clips: np.ndarray | None = None
     done = 0
@@ -148,22 +83,29 @@ def embed_clips(
 def at_evaluation(frontend: FrontEnd, decoded: Decoded) -> FrontEnd:
     """The front-end with the statistics that standardise evaluated clips.
 
-    ``statistics="task"``: mean and standard deviation over up to 512 clips spread over the task. These
-    two numbers are the same for every encoder and fold, and no label enters them.
+    ``statistics="task"``: mean and standard deviation over up to 512 clips spread over the task, fewer
+    where those are more than 50 minutes. These two numbers are the same for every encoder and fold,
+    and no label enters them.
     """
     if frontend.statistics != "task":
         return frontend
     count = len(decoded.hashes)
-    spread = np.unique(np.linspace(0, count - 1, min(count, 512)).astype(np.int64))
+    affordable = int(STATISTICS_SECONDS * frontend.sample_rate / max(1.0, decoded.lengths.mean()))
+    heard = max(1, min(count, STATISTICS_CLIPS, affordable))
+    spread = np.unique(np.linspace(0, count - 1, heard).astype(np.int64))
     images = [frontend.log_mel(decoded.waveforms(spread[i : i + 1]))[0] for i in range(len(spread))]
     return frontend.measured_on(torch.cat(images, dim=1), "the task's audio")
 
 
 def equal_lengths(lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """Row positions in batches of at most ``most`` clips of one length: none is padded by another."""
+    """Row positions in batches of clips of one length, so that none is padded by another.
+
+    A batch holds ``most / BATCH_CLIP`` clips, fewer where they would be more than ``most`` samples.
+    """
     for length in np.unique(lengths):
         positions = np.flatnonzero(lengths == length)
-        yield from np.array_split(positions, -(-len(positions) // most))
+        clips = max(1, most // max(BATCH_CLIP, int(length)))
+        yield from np.array_split(positions, -(-len(positions) // clips))
 
 
 def clip_embeddings(
@@ -180,12 +122,35 @@ def clip_embeddings(
     step = encoder.patch[1]
     padded = frontend.pad_frames(raw, -(-raw.shape[2] // step) * step)
     images = frontend.standardise(padded)
+    chunks = images.split(frontend.frames, dim=2)
     with torch.inference_mode(), machine.autocast():
-        frames = torch.cat(
-            [encoder.frames(chunk).float() for chunk in images.split(frontend.frames, dim=2)], dim=1
-        )  # (B, T', E)
+        if raw.shape[2] > BLOCK:
+            return pooled_in_passing(encoder.frames(chunk).float() for chunk in chunks)
+        frames = torch.cat([encoder.frames(chunk).float() for chunk in chunks], dim=1)  # (B, T', E)
     spreads = (frames, changes(frames, dim=1))
     return torch.cat([frames.mean(dim=1), *(deviation(part) for part in spreads)], dim=1)
+
+
+def pooled_in_passing(chunks: Iterable[Tensor]) -> Tensor:
+    """The same as :func:`clip_embeddings` pools, ``(B, 3 E)``, of steps that come in ``(B, t, E)``.
+
+    Sums in float64 stand in for the steps: those of 20 minutes are too many to keep.
+    """
+    steps = 0
+    first = last = total = squares = moves = torch.zeros(())
+    for chunk in chunks:
+        wide = chunk.double()
+        if steps == 0:
+            first, last = wide[:, :1], wide[:, :1]
+        change = torch.cat([last, wide], dim=1).diff(dim=1)
+        total, squares = total + wide.sum(dim=1), squares + wide.square().sum(dim=1)
+        moves, last = moves + change.square().sum(dim=1), wide[:, -1:]
+        steps += wide.shape[1]
+    mean = total / steps
+    spread = (squares / steps - mean.square()).clamp_min(0.0).sqrt()
+    drift = (last - first)[:, 0] / max(1, steps - 1)  # the mean of the changes
+    change_spread = (moves / max(1, steps - 1) - drift.square()).clamp_min(0.0).sqrt()
+    return torch.cat([mean, spread, change_spread], dim=1).float()
 
 
 def mel_statistics(raw: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 
 from suite import checkpoint
 from suite.checkpoint import Cost, Trained
+from suite.decode import decode
 from suite.drawers import probes as probe_drawer
-from suite.embed import POOLING, decode, embed
+from suite.embed import POOLING, embed
 from suite.experiment import Experiment, experiment_from
 from suite.frontend import FrontEnd
 from suite.machine import Machine, provenance
@@ -25,6 +26,7 @@ from suite.rows import (
     add_rows,
     predictions_path,
     read_rows,
+    task_label,
     write_predictions,
 )
 from tasks.base import Fold, Task, measured_split_hash
@@ -53,6 +55,8 @@ def evaluate(
 ) -> Evaluated:
     """Score a finished run on ``tasks`` by ``probes``; what is already scored is skipped.
 
+    A task whose data are partial is another question than the complete one, and so are other parts.
+
     Rows go to the run's rows.jsonl and predictions beside them, task by task: an interrupt keeps all
     that is finished. ``curve`` also scores the encoders kept on the way, by the first probe.
     """
@@ -60,44 +64,61 @@ def evaluate(
     experiment = experiment_from(values)
     cost = checkpoint.read_cost(run)
     existing = read_rows(run / ROWS) if (run / ROWS).exists() else []
-    done = {(row.samples_seen, row.task, row.task_version, row.probe) for row in existing}
+    done = {
+        (row.samples_seen, row.task, row.task_version, row.split_hash, row.probe) for row in existing
+    }
+    for task in tasks:
+        if task.partial:  # clips that cannot be decoded are left out: the split is known afterwards
+            decode(task, cache)
+    splits = {task.name: measured_split_hash(task.clips()) for task in tasks}
     measured = already = 0
     for samples_seen in [*(points(run) if curve else []), None]:
         trained: Trained | None = None
         at = cost.samples_seen if samples_seen is None else samples_seen
         for task in tasks:
             asked = probes if samples_seen is None else probes[:1]
-            left = [name for name in asked if (at, task.name, task.version, name) not in done]
+            question = (at, task.name, task.version, splits[task.name])
+            left = [name for name in asked if (*question, name) not in done]
             already += len(asked) - len(left)
             if not left:
                 continue
             trained = trained or load(run, experiment, machine, samples_seen)
             features = torch.from_numpy(embed(task, trained, machine, cache))
-            data_hash = decode(task, cache).data_hash
+            decoded = decode(task, cache)
             for probe in left:
                 predictions, selections = probe_task(task, probe, features)
-                write_predictions(
-                    predictions_path(run / PREDICTIONS, task.name, probe, at), predictions
-                )
+                where = run / PREDICTIONS
+                path = predictions_path(where, task.name, probe, at, partial=task.is_partial)
+                write_predictions(path, predictions)
                 rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
                 made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": POOLING}}
-                add_rows(run / ROWS, [Row(**row, **made_by, data_hash=data_hash) for row in rows])
+                made_by |= {"data_hash": decoded.data_hash}
+                for row in rows:
+                    row["notes"] += decoded.notes
+                add_rows(run / ROWS, [Row(**row, **made_by) for row in rows])
                 measured += 1
     return Evaluated(read_rows(run / ROWS) if (run / ROWS).exists() else [], measured, already)
 
 
 def summary(rows: list[Row]) -> str:
-    """One line for each task, probe and checkpoint: the mean of the folds."""
+    """One line for each task, probe and checkpoint: the mean of the folds.
+
+    Where folds are of unequal size, also the accuracy over all their clips.
+    """
     groups: dict[tuple[str, str, str, int], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.task, row.probe, row.metric, row.samples_seen), []).append(row)
+        task = task_label(row.task, partial=row.partial)
+        groups.setdefault((task, row.probe, row.metric, row.samples_seen), []).append(row)
     lines = []
     for (task, probe, metric, seen), members in sorted(groups.items()):
         mean = sum(row.score for row in members) / len(members)
         clips = sum(row.n_test for row in members)
+        pooled = sum(row.score * row.n_test for row in members) / clips
+        unequal = metric == "accuracy" and len({row.n_test for row in members}) > 1
         lines.append(
-            f"{task:<14} {probe:<10} {metric} {100 * mean:5.1f} %  "
-            f"({len(members)} fold{'s' * (len(members) > 1)}, {clips} clips, {seen:,} samples seen)"
+            f"{task:<24} {probe:<10} {metric} {100 * mean:5.1f} %  "
+            f"({len(members)} fold{'s' * (len(members) > 1)}, {clips} clips, "
+            f"{f'pooled {100 * pooled:.1f} %, ' * unequal}{seen:,} samples seen)"
         )
     return "\n".join(lines)
 
@@ -190,6 +211,7 @@ def rows_of(
         "task": task.name,
         "task_version": task.version,
         "split_hash": measured_split_hash(task.clips()),
+        "partial": task.is_partial,
         "probe": probe,
         "metric": task.metric,
         "steps": round(cost.steps * share),

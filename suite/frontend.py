@@ -19,6 +19,7 @@ Padding = Literal["zero_raw", "floor"]
 
 EPSILON = 1.1920928955078125e-07  # float32 machine epsilon: the log floor of both families
 WINDOW, HOP = 400, 160  # samples: 25 ms and 10 ms at 16 kHz
+BLOCK = 6000  # frames transformed at once: a minute, so that hours of sound need no more memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +113,15 @@ def kaldi_fbank(waveforms: Tensor, bands: int) -> Tensor:
         emphasised = torch.zeros_like(waveform)
         torch.sub(waveform[:, 1:], waveform[:, :-1], alpha=0.97, out=emphasised[:, 1:])
         means = waveform.unfold(1, WINDOW, HOP).mean(dim=2, keepdim=True)  # (b, T, 1)
-        frames = waveform.new_zeros(*means.shape[:2], 512)
-        frames[..., :WINDOW] = (emphasised.unfold(1, WINDOW, HOP) - 0.03 * means) * window
-        spectrum = torch.fft.rfft(frames)  # (b, T, 257)
-        power = spectrum.real.square() + spectrum.imag.square()
-        images.append((power[..., :256] @ mel).clamp_min_(EPSILON).log_())
+        parts = []
+        blocks = emphasised.unfold(1, WINDOW, HOP).split(BLOCK, dim=1)
+        for block, mean in zip(blocks, means.split(BLOCK, dim=1), strict=True):
+            frames = waveform.new_zeros(*block.shape[:2], 512)
+            frames[..., :WINDOW] = (block - 0.03 * mean) * window
+            spectrum = torch.fft.rfft(frames)  # (b, T, 257)
+            power = spectrum.real.square() + spectrum.imag.square()
+            parts.append((power[..., :256] @ mel).clamp_min_(EPSILON).log_())
+        images.append(torch.cat(parts, dim=1))
     return torch.cat(images).transpose(1, 2)
 
 
@@ -126,9 +131,12 @@ def msm_mae_log_mel(waveforms: Tensor, bands: int) -> Tensor:
     images = []
     for waveform in _in_cache(waveforms):  # (b, samples)
         padded = F.pad(waveform[:, None], (WINDOW // 2, WINDOW // 2), mode="reflect")[:, 0]
-        spectrum = torch.fft.rfft(padded.unfold(1, WINDOW, HOP) * window)  # (b, T, 201)
-        power = spectrum.real.square() + spectrum.imag.square()
-        images.append((power @ mel).add_(EPSILON).log_())
+        parts = []
+        for block in padded.unfold(1, WINDOW, HOP).split(BLOCK, dim=1):
+            spectrum = torch.fft.rfft(block * window)  # (b, T, 201)
+            power = spectrum.real.square() + spectrum.imag.square()
+            parts.append((power @ mel).add_(EPSILON).log_())
+        images.append(torch.cat(parts, dim=1))
     return torch.cat(images).transpose(1, 2)
 
 

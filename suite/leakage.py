@@ -8,6 +8,7 @@ origin of several data sets, so ids that occur on both sides are reported too, w
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import warnings
@@ -129,15 +130,14 @@ def test_clips(data: Path, cache: Path) -> Tested:
         entry = tasks.catalogue.get(name)
         if entry.embedded or not entry.folder or not (data / entry.folder).is_dir():
             continue
-        task = tasks.create(name, data=data)
+        task = tasks.create(name, data=data, partial=True)  # what is there is tested, complete or not
         try:
             hashed = hash_test_files(task, cache)
-            paths = [PurePath(task.folder) / path for path in task.clips()["path"]]
+            ids = task_freesound_ids(task)
         except (BadData, DataMissing) as error:
             unchecked[name] = str(error)
             continue
         clips[name] = len(hashed)
-        ids = frozenset(filter(None, map(freesound_id, paths)))
         if ids:
             freesound[name] = ids
         for path, (fold, digest, length) in hashed.items():
@@ -216,6 +216,36 @@ def freesound_id(path: PurePath) -> str | None:
             return match[1]
     in_fsd50k = any(part.startswith("FSD50K") for part in path.parts[:-1])
     return path.stem if in_fsd50k and path.stem.isdecimal() else None
+
+
+def task_freesound_ids(task: Task) -> frozenset[str]:
+    """The Freesound ids that the file names of a task's clips carry, of all folds."""
+    paths = (PurePath(task.folder) / path for path in task.clips()["path"])
+    return frozenset(filter(None, map(freesound_id, paths)))
+
+
+def shared_by_tasks(data: Path) -> dict[tuple[str, str], list[str]]:
+    """Freesound sounds that two data sets below ``data`` have in common, by the pair of tasks.
+
+    What an encoder learnt from the labels of one it may profit from in the other. Tasks of one folder
+    (ESC-10 and ESC-50) are not compared; data that are not there or cannot be read are left out.
+    """
+    known: dict[str, tuple[str, frozenset[str]]] = {}
+    for name in tasks.names():
+        entry = tasks.catalogue.get(name)
+        if entry.embedded or not (data / entry.folder).is_dir():
+            continue
+        try:
+            ids = task_freesound_ids(tasks.create(name, data=data, partial=True))
+        except (BadData, DataMissing):
+            continue
+        if ids:
+            known[name] = (entry.folder, ids)
+    return {
+        (one, other): sorted(known[one][1] & known[other][1], key=int)
+        for one, other in itertools.combinations(sorted(known), 2)
+        if known[one][0] != known[other][0] and known[one][1] & known[other][1]
+    }
 
 
 def freesound_ids(recordings: Crops) -> set[str]:

@@ -54,7 +54,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
         (
             *("suite.blocks", "suite.stem"),
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
-            *("suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
+            *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
         ),
     ),
     (0, False, ("suite.masking",)),

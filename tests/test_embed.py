@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from tone_tasks import FRONTEND, LABELS, Files, Tones, encoder, raw_images, trai
 import tasks.drawer
 from generators.drawer import DataMissing
 from suite import embed as embedding
-from suite.embed import clip_embeddings, decode, embed, equal_lengths, mel_statistics
+from suite.decode import decode
+from suite.embed import clip_embeddings, embed, equal_lengths, mel_statistics
+from suite.frontend import FrontEnd
 
 # ---------------------------------------------------------------------------------------------------
 # Embeddings
@@ -54,13 +57,38 @@ def test_long_clips_are_read_chunk_by_chunk() -> None:
     assert torch.allclose(measured, expected, atol=1e-5)
 
 
+def test_hours_are_pooled_in_passing_to_the_same_numbers() -> None:
+    steps = torch.randn(2, 37, 6, generator=torch.Generator().manual_seed(1)) + 5.0
+    measured = embedding.pooled_in_passing(steps.split(8, dim=1))
+    spreads = [part.std(1, correction=0) for part in (steps, steps.diff(dim=1))]
+    assert torch.allclose(measured, torch.cat([steps.mean(1), *spreads], dim=1), atol=1e-5)
+    assert embedding.pooled_in_passing([steps[:, :1]])[:, 6:].abs().max() == 0.0
+
+
+@pytest.mark.parametrize("family", ["msm_mae", "kaldi"])
+def test_blocks_of_a_long_clip_are_the_frames_of_the_whole(
+    family: Literal["msm_mae", "kaldi"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frontend = FrontEnd(family=family)
+    samples = torch.randn(1, 20_000, generator=torch.Generator().manual_seed(0)) * 0.1
+    whole = frontend.log_mel(samples)
+    monkeypatch.setattr("suite.frontend.BLOCK", 7)
+    assert torch.allclose(frontend.log_mel(samples), whole, atol=1e-4)
+
+
 def test_batches_hold_clips_of_one_length() -> None:
     lengths = np.array([5, 3, 5, 5, 9, 3] * 40)
-    batches = list(equal_lengths(lengths, 16))
+    batches = list(equal_lengths(lengths, 16 * 160_000))
     assert sorted(np.concatenate(batches).tolist()) == list(range(240))
     for batch in batches:
         assert len(set(lengths[batch])) == 1
         assert len(batch) <= 16
+
+
+def test_a_batch_of_long_clips_holds_fewer() -> None:
+    batches = list(equal_lengths(np.array([1_000_000] * 5), 16 * 160_000))
+    assert sorted(map(len, batches)) == [1, 2, 2]
+    assert [len(batch) for batch in equal_lengths(np.array([10**9] * 2), 16 * 160_000)] == [1, 1]
 
 
 def test_mel_statistics_are_four_numbers_a_band() -> None:
@@ -142,6 +170,52 @@ def test_a_clip_that_cannot_be_used_is_named(files: Files, tmp_path: Path, kind:
     with pytest.raises((tasks.drawer.BadData, DataMissing), match=path.name):
         decode(files, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_all_clips_that_cannot_be_used_are_named_at_once(files: Files, tmp_path: Path) -> None:
+    assert files.data is not None
+    for name in ("00-0", "05-2", "09-1", "10-0", "13-2", "14-1"):
+        (files.data / "files" / f"{name}.wav").write_text("not a sound")
+    with pytest.raises(tasks.drawer.BadData, match=r"6 of 48 clips .*00-0.*13-2.* And 1 more.*partial"):
+        decode(files, tmp_path / "cache")
+
+
+def test_partial_data_are_used_without_the_clips_that_cannot_be(files: Files, tmp_path: Path) -> None:
+    spoil(files, "empty")
+    for _ in range(2):  # decoded, and then from the cache
+        task = Files(data=files.data, partial=True)
+        for _ in range(2):
+            decoded = decode(task, tmp_path / "cache")
+            assert len(decoded.lengths) == len(task.clips()) == 47
+            assert decoded.notes == ("audio@1: 1 clips cannot be decoded and are left out: 03-1",)
+        assert task.is_partial
+        original = Tones().waveform(int(np.flatnonzero(Tones().clips()["clip"] == "03-2")[0]))[0]
+        row = int(np.flatnonzero(task.clips()["clip"] == "03-2")[0])
+        assert np.allclose(decoded.waveforms(np.array([row]))[0], original, atol=1e-3)
+    with pytest.raises(tasks.drawer.BadData, match=r"03-1\.wav is empty"):
+        decode(files, tmp_path / "cache")
+
+
+def test_silent_and_very_short_clips_are_kept_and_noted(files: Files, tmp_path: Path) -> None:
+    assert files.data is not None
+    for name in ("00-0", "09-1"):  # of two folds: silence is not a duplicate
+        soundfile.write(files.data / "files" / f"{name}.wav", np.zeros(4_000), 16_000)
+    soundfile.write(files.data / "files" / "05-2.wav", np.full(100, 0.3), 16_000)
+    decoded = decode(files, tmp_path / "cache")
+    assert decoded.notes == (
+        "audio@1: 1 clips are shorter than 25 ms: 05-2",
+        "audio@1: 2 clips are silent: 00-0, 09-1",
+    )
+    machine = tiny_runs.machine()
+    assert np.isfinite(embed(files, trained(), machine, tmp_path / "cache")).all()
+
+
+def test_a_planted_duplicate_is_found_by_its_sound(files: Files, tmp_path: Path) -> None:
+    assert files.data is not None
+    samples, rate = soundfile.read(files.data / "files" / "00-0.wav", dtype="int16")
+    soundfile.write(files.data / "files" / "13-1.wav", samples, rate, format="FLAC")
+    with pytest.raises(tasks.drawer.BadData, match=r"'00-0' \(fold train\) and '13-1' \(fold test\)"):
+        decode(files, tmp_path / "cache")
 
 
 def test_stereo_and_other_rates_are_read(files: Files, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import generators
 from suite.configuration import configure, experiment_of
-from suite.embed import Decoded, embed_clips
+from suite.decode import Decoded
+from suite.embed import embed_clips
 from suite.experiment import Experiment
 from suite.frontend import FrontEnd
 from suite.machine import open_machine
