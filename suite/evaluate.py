@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from suite import checkpoint
+from suite import checkpoint, scoring
 from suite.checkpoint import Cost, Trained
 from suite.drawers import probes as probe_drawer
 from suite.embed import POOLING, decode, embed
 from suite.experiment import Experiment, build_encoder, experiment_from
+from suite.frame_probe import probe_events
+from suite.frames import FRAMING, embed_frames
 from suite.frontend import FrontEnd
 from suite.machine import Machine, provenance
-from suite.metrics import METRICS
 from suite.probes.base import Examples
 from suite.rows import (
+    Answers,
+    EventPredictions,
     Predictions,
     Row,
     add_rows,
@@ -72,15 +76,16 @@ def evaluate(
             if not left:
                 continue
             trained = trained or load(run, experiment, machine, samples_seen)
-            features = torch.from_numpy(embed(task, trained, machine, cache))
+            answer = answering(task, trained, machine, cache)
             data_hash = decode(task, cache).data_hash
             for probe in left:
-                predictions, selections = probe_task(task, probe, features)
+                predictions, selections = answer(probe)
                 write_predictions(
                     predictions_path(run / PREDICTIONS, task.name, probe, at), predictions
                 )
                 rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
-                made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": POOLING}}
+                pooling = FRAMING if task.kind == "events" else POOLING
+                made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": pooling}}
                 add_rows(run / ROWS, [Row(**row, **made_by, data_hash=data_hash) for row in rows])
                 measured += 1
     return Evaluated(read_rows(run / ROWS) if (run / ROWS).exists() else [], measured, already)
@@ -95,9 +100,14 @@ def summary(rows: list[Row]) -> str:
     for (task, probe, metric, seen), members in sorted(groups.items()):
         mean = sum(row.score for row in members) / len(members)
         clips = sum(row.n_test for row in members)
+        others = "".join(
+            f", {name} {sum(row.others[name] for row in members) / len(members):.3f}"
+            for name in members[0].others
+        )
         lines.append(
             f"{task:<14} {probe:<10} {metric} {100 * mean:5.1f} %  "
-            f"({len(members)} fold{'s' * (len(members) > 1)}, {clips} clips, {seen:,} samples seen)"
+            f"({len(members)} fold{'s' * (len(members) > 1)}, {clips} clips, {seen:,} samples seen"
+            f"{others})"
         )
     return "\n".join(lines)
 
@@ -115,6 +125,17 @@ def load(run: Path, experiment: Experiment, machine: Machine, samples_seen: int 
     assert trained.encoder is not None
     trained.encoder.to(machine.device)
     return trained
+
+
+def answering(
+    task: Task, trained: Trained, machine: Machine, cache: Path
+) -> Callable[[str], tuple[Answers, dict[str, dict[str, Any]]]]:
+    """What probes answer for the task, by their name; it is embedded now, once for all of them."""
+    if task.kind == "events":
+        frames = embed_frames(task, trained, machine, cache)
+        return lambda probe: probe_events(task, probe, frames)
+    features = torch.from_numpy(embed(task, trained, machine, cache))
+    return lambda probe: probe_task(task, probe, features)
 
 
 def probe_task(
@@ -172,14 +193,14 @@ def rows_of(
     samples_seen: int,
     task: Task,
     probe: str,
-    predictions: Predictions,
+    predictions: Answers,
     selections: dict[str, dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """One row per fold, computed from the predictions as they are stored."""
     origin = provenance()
     network = experiment.control != "mel_statistics"
     share = samples_seen / cost.samples_seen if cost.samples_seen else 1.0
-    shared = {
+    shared: dict[str, Any] = {
         "run_id": experiment.run_id,
         "source": experiment.label,
         "control": experiment.is_control,
@@ -206,15 +227,23 @@ def rows_of(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "notes": ("uncommitted changes in the checkout",) if origin.dirty else (),
     }
+    emitted = np.zeros(len(predictions.clip), dtype=bool)  # clips with any event
+    if isinstance(predictions, EventPredictions):
+        emitted[scoring.detected(predictions).clip] = True
     rows = []
     for fold in dict.fromkeys(predictions.fold.tolist()):
         tested = predictions.fold == fold
-        score = METRICS[task.metric](predictions.target[tested], predictions.scores[tested])
+        others = {name: scoring.score(name, predictions, tested) for name in task.other_metrics}
+        notes = shared["notes"]
+        if isinstance(predictions, EventPredictions) and not emitted[tested].any():
+            notes = (*notes, "no event was emitted: no frame reached the threshold for long enough")
         rows.append(
             {
                 **shared,
                 "fold": fold,
-                "score": float(score),
+                "notes": notes,
+                "score": scoring.score(task.metric, predictions, tested),
+                "others": others,
                 "n_test": int(tested.sum()),
                 "selection": selections[fold],
             }

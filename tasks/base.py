@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from tasks.drawer import BadData
+from tasks.drawer import BadData, UsageError
 
 TaskKind = Literal["one_label", "many_labels", "events"]
 
@@ -44,6 +44,8 @@ class Task(ABC):
     version: ClassVar[int] = 1
     kind: ClassVar[TaskKind] = "one_label"
     metric: ClassVar[str] = "accuracy"
+    other_metrics: ClassVar[tuple[str, ...]] = ()  # further figures of the same answers, in every row
+    post_processing: ClassVar[tuple[tuple[float, float], ...]] = ()  # of events: median, minimum (ms)
     licence: ClassVar[str]
     reference: ClassVar[str]
     embedded: ClassVar[bool] = False  # synthesised by the suite itself: needs no data folder
@@ -69,6 +71,14 @@ class Task(ABC):
     @abstractmethod
     def waveform(self, position: int) -> tuple[np.ndarray, int]:
         """Clip at row ``position``: float32 mono ``(samples,)`` in [-1, 1], and its sample rate."""
+
+    def events(self) -> pd.DataFrame:
+        """Of an event task, one row per event: ``position`` (row of the clip in :meth:`clips`),
+        ``label`` (index into :attr:`classes`), ``onset`` and ``offset`` in seconds.
+
+        There ``label`` of :meth:`read_clips` lists the classes that occur in the clip.
+        """
+        raise UsageError(f"task {self.name!r} is about whole clips: it has no events.")
 
     @property
     @abstractmethod

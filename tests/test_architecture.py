@@ -32,8 +32,8 @@ LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
     ),
     (4, True, ("suite.configuration",)),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.analysis", "suite.verify")),
-    (3, False, ("suite.experiment", "suite.doctor")),
-    (2, False, ("suite.registry",)),
+    (3, False, ("suite.experiment", "suite.doctor", "suite.frame_probe")),
+    (2, False, ("suite.registry", "suite.frames")),
     (
         1,
         False,
@@ -52,7 +52,7 @@ LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
         True,
         (
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
-            *("suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
+            *("suite.rows", "suite.scoring", "suite.drawers", "suite.progress", "suite.conf"),
         ),
     ),
     (0, False, ("suite.masking",)),
