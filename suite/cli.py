@@ -205,7 +205,7 @@ def evaluate(words: list[str]) -> int:
         raise UsageError("which run? Type run=runs/<run_id>; `sourcebench list runs` names them.")
     paths = places(config)
     machine = open_machine(config.device, config.training.precision, config.threads)
-    asked = [tasks.create(name, data=paths.data) for name in config.tasks]
+    asked = [tasks.create(name, data=paths.data, partial=config.partial) for name in config.tasks]
     probes = [probe_id(name) for name in config.probes]
     done = score(Path(config.run), asked, probes, machine, paths.cache)
     print(summary(done.rows))

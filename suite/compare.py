@@ -11,6 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,6 +24,7 @@ from suite.masking.base import Mask
 from suite.pretrain import Places, pretrain
 from suite.rows import add_rows, read_rows
 from suite.stream import generator_of
+from tasks.base import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class Settings:
     results: Path
     task_names: tuple[str, ...]
     probe_names: tuple[str, ...]
+    partial: bool
     curve: tuple[float, ...]
     checkpoint_seconds: float
     log_every: int
@@ -184,8 +187,7 @@ def attempt(cell: Cell, settings: Settings) -> Failure | None:
             checkpoint_seconds=settings.checkpoint_seconds,
             log_every=settings.log_every,
         )
-        asked = [tasks.create(name, data=settings.places.data) for name in settings.task_names]
-        evaluate(run, asked, list(settings.probe_names), machine, settings.places.cache)
+        evaluate(run, asked_tasks(settings), list(settings.probe_names), machine, settings.places.cache)
     except Exception as error:  # reported at the end, with exit code 1: the next cell must run
         return failed(cell, error)
     return None
@@ -218,5 +220,11 @@ def publish(run: Path, results: Path) -> None:
 
 def check_names(settings: Settings) -> None:
     """Refuse unknown tasks and missing data before anything is spent."""
-    for name in settings.task_names:
-        tasks.create(name, data=settings.places.data).clips()
+    for task in asked_tasks(settings):
+        task.clips()
+
+
+def asked_tasks(settings: Settings) -> list[Task]:
+    """The tasks of the comparison, unread."""
+    shared: dict[str, Any] = {"data": settings.places.data, "partial": settings.partial}
+    return [tasks.create(name, **shared) for name in settings.task_names]

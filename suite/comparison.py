@@ -115,6 +115,7 @@ def settings(grid: Comparison, words: list[str]) -> Settings:
         results=Path(paths.results),
         task_names=grid.tasks,
         probe_names=tuple(drawers.probe_id(name) for name in grid.probes),
+        partial=config.partial,
         curve=tuple(config.curve),
         checkpoint_seconds=config.checkpoint_seconds,
         log_every=config.log_every,

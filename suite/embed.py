@@ -23,7 +23,7 @@ from suite.machine import Machine
 from suite.progress import Progress
 from suite.rows import write_atomically
 from tasks.audio import content_hash, resample
-from tasks.base import Task
+from tasks.base import Task, check_duplicates, measured_split_hash
 
 POOLING = "mean-std-change@1"  # what a clip embedding is; its name is part of every cached embedding
 EMBED_BATCH = {"cpu": 16, "cuda": 256}  # clips encoded at once
@@ -57,10 +57,11 @@ def decode(task: Task, cache: Path, sample_rate: int = 16_000) -> Decoded:
     """The task's clips, decoded now if they are not cached yet.
 
     The cache is keyed by the clip table and by each file's size and time of change, and is complete
-    when it is renamed into place. Corrupt, empty or NaN clips raise :class:`BadData` naming the file.
+    when it is renamed into place. Corrupt, empty or NaN clips raise :class:`BadData` naming the file;
+    so does one sound in two folds, naming both clips.
     """
     clips = task.clips()
-    lines = [f"{task.name} {task.version} {sample_rate} {task.split_hash}"]
+    lines = [f"{task.name} {task.version} {sample_rate} {measured_split_hash(clips)}"]
     for relative in clips["path"] if not task.embedded else []:
         file = Path(task.data or "") / task.folder / relative
         if not file.exists():
@@ -90,6 +91,7 @@ def decode(task: Task, cache: Path, sample_rate: int = 16_000) -> Decoded:
                 np.save(file, np.concatenate(pieces))
             part.replace(path)
     header = json.loads(index.read_text())
+    check_duplicates(task, header["hashes"])
     return Decoded(np.load(path, mmap_mode="r"), np.array(header["offsets"]), header["hashes"])
 
 

@@ -29,6 +29,7 @@ from suite.rows import (
     add_rows,
     predictions_path,
     read_rows,
+    task_label,
     write_predictions,
 )
 from tasks.base import Fold, Task, measured_split_hash
@@ -57,6 +58,8 @@ def evaluate(
 ) -> Evaluated:
     """Score a finished run on ``tasks`` by ``probes``; what is already scored is skipped.
 
+    A task whose data are partial is another question than the complete one, and so are other parts.
+
     Rows go to the run's rows.jsonl and predictions beside them, task by task: an interrupt keeps all
     that is finished. ``curve`` also scores the encoders kept on the way, by the first probe.
     """
@@ -64,14 +67,18 @@ def evaluate(
     experiment = experiment_from(values)
     cost = checkpoint.read_cost(run)
     existing = read_rows(run / ROWS) if (run / ROWS).exists() else []
-    done = {(row.samples_seen, row.task, row.task_version, row.probe) for row in existing}
+    done = {
+        (row.samples_seen, row.task, row.task_version, row.split_hash, row.probe) for row in existing
+    }
+    splits = {task.name: measured_split_hash(task.clips()) for task in tasks}
     measured = already = 0
     for samples_seen in [*(points(run) if curve else []), None]:
         trained: Trained | None = None
         at = cost.samples_seen if samples_seen is None else samples_seen
         for task in tasks:
             asked = probes if samples_seen is None else probes[:1]
-            left = [name for name in asked if (at, task.name, task.version, name) not in done]
+            question = (at, task.name, task.version, splits[task.name])
+            left = [name for name in asked if (*question, name) not in done]
             already += len(asked) - len(left)
             if not left:
                 continue
@@ -80,9 +87,9 @@ def evaluate(
             data_hash = decode(task, cache).data_hash
             for probe in left:
                 predictions, selections = answer(probe)
-                write_predictions(
-                    predictions_path(run / PREDICTIONS, task.name, probe, at), predictions
-                )
+                where = run / PREDICTIONS
+                path = predictions_path(where, task.name, probe, at, partial=task.is_partial)
+                write_predictions(path, predictions)
                 rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
                 pooling = FRAMING if task.kind == "events" else POOLING
                 made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": pooling}}
@@ -95,7 +102,8 @@ def summary(rows: list[Row]) -> str:
     """One line for each task, probe and checkpoint: the mean of the folds."""
     groups: dict[tuple[str, str, str, int], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.task, row.probe, row.metric, row.samples_seen), []).append(row)
+        task = task_label(row.task, partial=row.partial)
+        groups.setdefault((task, row.probe, row.metric, row.samples_seen), []).append(row)
     lines = []
     for (task, probe, metric, seen), members in sorted(groups.items()):
         mean = sum(row.score for row in members) / len(members)
@@ -211,6 +219,7 @@ def rows_of(
         "task": task.name,
         "task_version": task.version,
         "split_hash": measured_split_hash(task.clips()),
+        "partial": task.is_partial,
         "probe": probe,
         "metric": task.metric,
         "steps": round(cost.steps * share),

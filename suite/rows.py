@@ -45,6 +45,7 @@ class Row:
     # answer
     score: float
     n_test: int
+    partial: bool = False  # measured on less, or other, data than the complete official release
     selection: dict[str, Any] = field(default_factory=dict)  # what was chosen on validation
     others: dict[str, float] = field(default_factory=dict)  # further metrics of the same predictions
     # cost
@@ -65,8 +66,14 @@ class Row:
     command: str = ""
     config: dict[str, Any] = field(default_factory=dict)
 
-    def key(self) -> tuple[str, int, str, str, str, str]:
-        return (self.run_id, self.samples_seen, self.task, self.fold, self.probe, self.metric)
+    def key(self) -> tuple[str, int, str, str, str, str, bool]:
+        asked = (self.task, self.fold, self.probe, self.metric, self.partial)
+        return (self.run_id, self.samples_seen, *asked)
+
+    @property
+    def question(self) -> tuple[int, str, str, str, bool]:
+        """What was asked of one encoder, of whichever fold: one split answers it."""
+        return (self.samples_seen, self.task, self.probe, self.metric, self.partial)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +133,20 @@ def write_atomically(path: Path, content: bytes) -> None:
 def add_rows(path: Path, rows: Iterable[Row]) -> None:
     """Add ``rows`` to the JSON-lines file ``path``; rows of the same key are replaced.
 
+    So are the rows of the same question on another split (a new version of the task, other partial
+    data): their folds belong to predictions that are not there any more.
+
     Safe with several writers: a lock file beside it orders them, and the file is replaced whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        kept = {row.key(): row for row in (read_rows(path) if path.exists() else [])}
+        rows = list(rows)
+        split = {(row.run_id, *row.question): row.split_hash for row in rows}
+        kept = {
+            row.key(): row
+            for row in (read_rows(path) if path.exists() else [])
+            if split.get((row.run_id, *row.question), row.split_hash) == row.split_hash
+        }
         kept.update({row.key(): row for row in rows})
         lines = [json.dumps(asdict(row), sort_keys=True) for row in kept.values()]
         write_atomically(path, ("\n".join(lines) + "\n").encode())
@@ -154,9 +170,21 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def predictions_path(folder: Path, task: str, probe: str, samples_seen: int) -> Path:
+def predictions_path(
+    folder: Path, task: str, probe: str, samples_seen: int, *, partial: bool = False
+) -> Path:
     """Where the predictions of one (task, probe, checkpoint) of a run lie below ``folder``."""
-    return folder / f"{task}.{probe}.{samples_seen}.npz"
+    return folder / f"{task}{'.partial' * partial}.{probe}.{samples_seen}.npz"
+
+
+def predictions_of(row: Row, folder: Path) -> Path:
+    """Where the predictions that ``row`` was computed from lie below ``folder``."""
+    return predictions_path(folder, row.task, row.probe, row.samples_seen, partial=row.partial)
+
+
+def task_label(task: str, *, partial: bool) -> str:
+    """A task as tables name it: what was not measured on the complete release says so."""
+    return f"{task} (partial)" if partial else task
 
 
 def write_predictions(path: Path, predictions: Answers) -> None:

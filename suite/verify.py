@@ -14,7 +14,7 @@ import numpy as np
 from generators.drawer import BadData
 from suite import metrics, scoring
 from suite.report import read_results
-from suite.rows import Answers, EventPredictions, Row, predictions_path, read_predictions
+from suite.rows import Answers, EventPredictions, Row, predictions_of, read_predictions, task_label
 
 TOLERANCE = 1e-9  # the metric is defined on the stored float16 scores: only summation order may differ
 
@@ -71,8 +71,7 @@ def verify(results: Path) -> Verification:
     rows = read_results(results)
     by_file: dict[Path, list[Row]] = defaultdict(list)
     for row in rows:
-        folder = results / "predictions" / row.run_id
-        by_file[predictions_path(folder, row.task, row.probe, row.samples_seen)].append(row)
+        by_file[predictions_of(row, results / "predictions" / row.run_id)].append(row)
     findings: list[Finding] = []
     verified = 0
     for path in sorted(by_file):
@@ -152,4 +151,5 @@ def _check_shapes(path: Path, predictions: Answers) -> None:
 
 
 def _named(row: Row) -> str:
-    return f"{row.run_id}, {row.task}, fold {row.fold}, {row.probe}, {row.metric}"
+    task = task_label(row.task, partial=row.partial)
+    return f"{row.run_id}, {task}, fold {row.fold}, {row.probe}, {row.metric}"

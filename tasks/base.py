@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,10 @@ class Task(ABC):
 
     A subclass states its facts as class attributes and implements :meth:`read_clips` and
     :meth:`waveform`. ``data`` is the folder that holds the data sets in their official layouts
-    (``SOURCEBENCH_DATA``); embedded tasks ignore it.
+    (``SOURCEBENCH_DATA``); embedded tasks ignore it. ``partial`` accepts data that are not the complete
+    official release (clips, folds or classes missing, or another clip-to-fold map): what is there is
+    still guarded, and :attr:`is_partial` marks every row. A task pins its split by ``split_hash``, or,
+    where no list of all clips is published, by the rule that made it and by ``official_counts``.
     """
 
     name: ClassVar[str]
@@ -48,12 +52,19 @@ class Task(ABC):
     post_processing: ClassVar[tuple[tuple[float, float], ...]] = ()  # of events: median, minimum (ms)
     licence: ClassVar[str]
     reference: ClassVar[str]
+    url: ClassVar[str] = ""  # where the official release is downloaded
+    download_bytes: ClassVar[int] = 0  # of the official release, about
+    grouped_by: ClassVar[str] = ""  # what a group is: recording, speaker, uploader
     embedded: ClassVar[bool] = False  # synthesised by the suite itself: needs no data folder
-    split_hash: ClassVar[str]  # pinned; see :meth:`measured_split_hash`
+    split_hash: ClassVar[str] = ""  # pinned; see :meth:`measured_split_hash`
+    split_rule: ClassVar[str] = ""  # in words, where it stands in for a pinned hash
+    official_counts: ClassVar[Mapping[str, int]] = {}  # clips of the complete release, by fold
     group_exceptions: ClassVar[frozenset[str]] = frozenset()  # groups officially in several folds
+    duplicate_exceptions: ClassVar[frozenset[str]] = frozenset()  # clips officially there twice
     folder: ClassVar[str] = ""  # below ``data``
 
     data: Path | None = None
+    partial: bool = False
 
     def __init_subclass__(cls, *, name: str, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -95,6 +106,11 @@ class Task(ABC):
         """The guarded clip table (see :meth:`read_clips`); raises BadData when the split changed."""
         return self._clips
 
+    @cached_property
+    def is_partial(self) -> bool:
+        """Whether what is there differs from the complete official release."""
+        return shortfall(self, self.clips()) != ""
+
     def folds(self) -> Iterator[Fold]:
         """The official splits: train/valid/test as named, or one :class:`Fold` per official fold.
 
@@ -102,7 +118,7 @@ class Task(ABC):
         trains: selection never sees the test fold.
         """
         fold = self.clips()["fold"].to_numpy(dtype=str)
-        names = sorted(set(fold))
+        names = fold_names(self.clips())
         if set(names) == {"train", "valid", "test"}:
             yield Fold("test", *(np.flatnonzero(fold == part) for part in ("train", "valid", "test")))
             return
@@ -113,6 +129,11 @@ class Task(ABC):
             yield Fold(tested, train, np.flatnonzero(is_valid), np.flatnonzero(is_test))
 
 
+def fold_names(clips: pd.DataFrame) -> list[str]:
+    """The folds of a clip table in their order: 2 comes before 10."""
+    return sorted(set(clips["fold"].astype(str)), key=lambda name: (len(name), name))
+
+
 def measured_split_hash(clips: pd.DataFrame) -> str:
     """SHA-256 over "clip label fold group" lines in clip order: what a split *is*."""
     rows = clips.sort_values("clip")[["clip", "label", "fold", "group"]].astype(str)
@@ -121,10 +142,22 @@ def measured_split_hash(clips: pd.DataFrame) -> str:
 
 
 def guard(task: Task, clips: pd.DataFrame) -> None:
-    """Refuse duplicate clips, groups on both sides of a split, and any split but the pinned one."""
+    """Refuse a clip table that no honest score can be computed from.
+
+    Always refused: no clips, duplicate clips, unknown labels, groups on both sides of a split, folds
+    that leave a part empty. Without ``partial``, also everything but the complete official release.
+    """
+    if clips.empty:
+        raise BadData(f"task {task.name!r}: no clip is there. Restore the official release.")
     repeated = clips["clip"][clips["clip"].duplicated()]
     if len(repeated):
         raise BadData(f"task {task.name!r}: clip {repeated.iloc[0]!r} is listed more than once.")
+    for clip, label in zip(clips["clip"], clips["label"], strict=True):
+        if any(not 0 <= int(index) < len(task.classes) for index in np.atleast_1d(label)):
+            raise BadData(
+                f"task {task.name!r}: clip {clip!r} has label {label}, but there are "
+                f"{len(task.classes)} classes, numbered from 0."
+            )
     spread = clips.groupby("group")["fold"].nunique()
     leaking = sorted(set(spread[spread > 1].index.astype(str)) - task.group_exceptions)
     if leaking:
@@ -132,10 +165,79 @@ def guard(task: Task, clips: pd.DataFrame) -> None:
             f"task {task.name!r}: group {leaking[0]!r} occurs in several folds "
             f"({len(leaking)} such groups): the same recording would be trained on and tested."
         )
-    measured = measured_split_hash(clips)
-    if measured != task.split_hash:
+    missing = shortfall(task, clips)
+    if missing and not task.partial:
         raise BadData(
-            f"task {task.name!r}: the clip-to-fold map is not the official one "
-            f"(hash {measured[:12]}, expected {task.split_hash[:12]}). Scores on another split cannot "
-            f"be compared. Restore the official metadata in {task.data or 'the package'}."
+            f"task {task.name!r}: {missing}. Scores on other data or another split cannot be compared. "
+            f"Restore the official release in {task.data or 'the package'}, or type partial=true to "
+            "accept what is there: every row is then marked as partial."
         )
+    check_folds(task, clips)
+
+
+def check_folds(task: Task, clips: pd.DataFrame) -> None:
+    """Refuse folds of which train, valid or test would be empty."""
+    names = fold_names(clips)
+    split = {"train", "valid", "test"}
+    if split & set(names):
+        empty = sorted(split - set(names))
+        if empty:
+            raise BadData(
+                f"task {task.name!r}: no clip of {' and '.join(empty)} is there; only "
+                f"{', '.join(names)}. Restore the official release."
+            )
+    elif len(names) < 3:
+        raise BadData(
+            f"task {task.name!r}: fold {' and '.join(names)} alone cannot be cross-validated; at least "
+            "3 folds are needed to train, validate and test. Restore the official release."
+        )
+
+
+def shortfall(task: Task, clips: pd.DataFrame) -> str:
+    """What keeps ``clips`` from being the complete official release; "" where nothing does."""
+    there: dict[str, int] = dict(Counter(clips["fold"].astype(str)))
+    official = task.official_counts
+    wrong = [
+        f"{name}: {there.get(name, 0)} of {official.get(name, 0)}"
+        for name in [*official, *sorted(set(there) - set(official))]
+        if there.get(name, 0) != official.get(name, 0)
+    ]
+    if official and wrong:
+        folds = f"{len(set(there) & set(official))} of {len(official)} folds"
+        more = " ..." if len(wrong) > 4 else ""
+        return (
+            f"{len(clips)} of the {sum(official.values())} clips of the official release are there, in "
+            f"{folds} ({', '.join(wrong[:4])}{more})"
+        )
+    measured = measured_split_hash(clips)
+    if task.split_hash:
+        differs = (
+            "the clip-to-fold map is not the official one "
+            f"(hash {measured[:12]}, expected {task.split_hash[:12]})"
+        )
+        return differs if measured != task.split_hash else ""
+    if not task.split_rule:
+        return f"no split is pinned (measured hash {measured})"
+    classes = len(np.unique(np.hstack(clips["label"].to_list())))
+    short = classes != len(task.classes)
+    return f"{classes} of {len(task.classes)} classes are there" if short else ""
+
+
+def check_duplicates(task: Task, hashes: Sequence[str]) -> None:
+    """Refuse one sound in two folds: it would be trained on and tested.
+
+    ``hashes`` are those of the decoded clips in the order of the clip table, "" for silence. A clip
+    that the official release itself holds twice is listed by its id in ``duplicate_exceptions``.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    table = task.clips()
+    for clip, fold, digest in zip(table["clip"], table["fold"].astype(str), hashes, strict=True):
+        if not digest:
+            continue
+        other, where = first.setdefault(digest, (clip, fold))
+        if where != fold and not {clip, other} <= task.duplicate_exceptions:
+            raise BadData(
+                f"task {task.name!r}: clips {other!r} (fold {where}) and {clip!r} (fold {fold}) are "
+                "the same sound: it would be trained on and tested. Restore the official files; if the "
+                "official release holds both, add them to duplicate_exceptions of the task's class."
+            )

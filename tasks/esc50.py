@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +12,8 @@ import pandas as pd
 
 from tasks.audio import read_mono
 from tasks.base import Task
-from tasks.drawer import BadData, DataMissing
+from tasks.drawer import BadData
+from tasks.layout import files_by_stem, read_table, root_of, with_files
 
 # Class names in target order 0-49, from the official esc50.csv.
 # fmt: off
@@ -32,7 +33,6 @@ ESC50_CLASSES = (
 ESC10_TARGETS = (0, 1, 10, 11, 12, 20, 21, 38, 40, 41)  # targets of the rows with esc10 == True
 
 COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file", "take")
-ENCODINGS = (".wav", ".flac", ".ogg")  # on disk, in order of preference where a clip has several
 SECONDS = 5.0
 TOLERANCE = 0.05  # seconds; lossy encoders may add or drop a few hundred samples
 
@@ -51,6 +51,10 @@ class ESC50(Task, name="esc50"):
     reference: ClassVar[str] = (
         "K. J. Piczak, ESC: Dataset for Environmental Sound Classification, ACM Multimedia 2015"
     )
+    url: ClassVar[str] = "https://github.com/karolpiczak/ESC-50"
+    download_bytes: ClassVar[int] = 600_000_000
+    grouped_by: ClassVar[str] = "Freesound source"
+    official_counts: ClassVar[Mapping[str, int]] = dict.fromkeys("12345", 400)
     folder: ClassVar[str] = "ESC-50-master"
     split_hash: ClassVar[str] = "d33514b58d58e98fe47e0146e3b0676417af24cfe3691707c9dd08c96921adab"
     # Four Freesound sources that the official release itself puts in two folds, under two classes each.
@@ -65,18 +69,7 @@ class ESC50(Task, name="esc50"):
     @property
     def root(self) -> Path:
         """The folder ``ESC-50-master``; raises :class:`DataMissing` where it is not there."""
-        root = None if self.data is None else Path(self.data) / self.folder
-        if root is None or not (root / "meta" / "esc50.csv").is_file():
-            where = (
-                "no data folder was given" if root is None else f"{root}/meta/esc50.csv is not there"
-            )
-            raise DataMissing(
-                f"task {self.name!r} needs ESC-50 (about 0.6 GB, {self.licence}), but {where}. "
-                "Download the official zip from https://github.com/karolpiczak/ESC-50, unpack it so "
-                f"that FOLDER/{self.folder}/audio and FOLDER/{self.folder}/meta/esc50.csv exist, and "
-                "type SOURCEBENCH_DATA=FOLDER before the command, or paths.data=FOLDER after it."
-            )
-        return root
+        return root_of(self, "meta/esc50.csv", "audio")
 
     def read_clips(self) -> pd.DataFrame:
         """The clip table of :meth:`Task.read_clips`; ``group`` is the Freesound source.
@@ -84,10 +77,10 @@ class ESC50(Task, name="esc50"):
         Raises :class:`BadData` naming the row that is malformed or contradicts its file name, and
         :class:`DataMissing` naming the first row without a sound file.
         """
-        metadata = read_metadata(self.root / "meta" / "esc50.csv")
+        root = self.root
+        metadata = read_metadata(root / "meta" / "esc50.csv")
         metadata = metadata[metadata["target"].isin(self.targets)]
-        self.check_counts(metadata)
-        paths = self.sound_files(metadata)
+        metadata = with_files(self, metadata, files_by_stem(root, "audio"), "clip", "esc50.csv")
         label = {target: index for index, target in enumerate(self.targets)}
         clips = pd.DataFrame(
             {
@@ -95,45 +88,10 @@ class ESC50(Task, name="esc50"):
                 "label": metadata["target"].map(label).astype("int64"),
                 "fold": metadata["fold"].astype(str),
                 "group": metadata["src_file"],
-                "path": paths,
+                "path": metadata["path"],
             }
         )
         return clips.sort_values("clip", ignore_index=True)
-
-    def check_counts(self, metadata: pd.DataFrame) -> None:
-        """Refuse any table but 40 clips per class, 8 per class and fold."""
-        counts = metadata.groupby(["target", "fold"]).size()
-        expected = 40 * len(self.targets)
-        if len(metadata) != expected or len(counts) != 5 * len(self.targets) or (counts != 8).any():
-            raise BadData(
-                f"task {self.name!r}: {self.root}/meta/esc50.csv holds {len(metadata)} rows of its "
-                f"{len(self.targets)} classes, expected {expected}: 8 clips per class in each of 5 "
-                "folds. Restore the official esc50.csv."
-            )
-
-    def sound_files(self, metadata: pd.DataFrame) -> list[str]:
-        """For every row the file of that stem, relative to :attr:`root`."""
-        folder = self.root / "audio"
-        if not folder.is_dir():
-            raise DataMissing(
-                f"task {self.name!r}: {folder} is not there. Unpack the official zip again "
-                "(https://github.com/karolpiczak/ESC-50)."
-            )
-        found: dict[str, str] = {}
-        for suffix in reversed(ENCODINGS):  # the preferred encoding is written last
-            found.update({path.stem: f"audio/{path.name}" for path in folder.glob(f"*{suffix}")})
-        missing = metadata[~metadata["clip"].isin(found.keys())]
-        if len(missing):
-            raise DataMissing(
-                f"task {self.name!r}: {len(missing)} of {len(metadata)} clips have no sound file; the "
-                f"first is row {missing['row'].iloc[0]} of esc50.csv, {missing['clip'].iloc[0]} "
-                f"({' or '.join(ENCODINGS)}) in {folder}. Unpack the official zip again."
-            )
-        return [found[clip] for clip in metadata["clip"]]
-
-    @cached_property
-    def _paths(self) -> list[Path]:
-        return [self.root / path for path in self.clips()["path"]]
 
     def waveform(self, position: int) -> tuple[np.ndarray, int]:
         """Clip at row ``position``: float32 mono ``(samples,)`` of 5 s in [-1, 1], and its rate.
@@ -141,7 +99,7 @@ class ESC50(Task, name="esc50"):
         The digital silence at the end of short events is part of the official clips and is kept.
         Raises :class:`BadData` where the file cannot be decoded or does not last 5 s.
         """
-        path = self._paths[position]
+        path = self.root / str(self.clips()["path"].iloc[position])
         samples, rate = read_mono(path)
         seconds = len(samples) / rate
         if abs(seconds - SECONDS) > TOLERANCE:
@@ -160,6 +118,7 @@ class ESC10(ESC50, name="esc10"):
     """
 
     licence: ClassVar[str] = "CC BY 3.0"
+    official_counts: ClassVar[Mapping[str, int]] = dict.fromkeys("12345", 80)
     split_hash: ClassVar[str] = "24c0dfc2cc9656fe3520e6ea2081248df118e8331adf2349d14c214149441059"
     group_exceptions: ClassVar[frozenset[str]] = frozenset()
     targets: ClassVar[tuple[int, ...]] = ESC10_TARGETS
@@ -171,20 +130,8 @@ def read_metadata(path: Path) -> pd.DataFrame:
     ``fold`` and ``target`` are int64, the rest text. Raises :class:`BadData` naming the row where a
     value is malformed or contradicts the file name.
     """
-    try:
-        metadata = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise BadData(f"{path} is not a CSV table ({error}). Restore the official file.") from error
-    missing = [column for column in COLUMNS if column not in metadata.columns]
-    if missing:
-        raise BadData(
-            f"{path} has no column {missing[0]!r}; expected {', '.join(COLUMNS)}. "
-            "Restore the official file."
-        )
-    metadata = metadata.assign(
-        clip=metadata["filename"].str.rpartition(".")[0],
-        row=np.arange(2, len(metadata) + 2),  # line 1 is the header
-    )
+    metadata = read_table(path, COLUMNS)
+    metadata = metadata.assign(clip=metadata["filename"].str.rpartition(".")[0])
     for row in metadata.to_dict("records"):
         check_row(path, row)
     return metadata.astype({"fold": "int64", "target": "int64"})

@@ -8,6 +8,7 @@ are made differently from the pre-training sources. Labels are exact by construc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -72,6 +73,8 @@ class ToyPitch(Task, name="toy_pitch"):
     licence: ClassVar[str] = LICENCE
     reference: ClassVar[str] = REFERENCE
     embedded: ClassVar[bool] = True
+    grouped_by: ClassVar[str] = "instrument"
+    official_counts: ClassVar[Mapping[str, int]] = {"train": 432, "valid": 108, "test": 180}
     split_hash: ClassVar[str] = "5f8cb2680133257cfea2d53f5f55547d7adb87b2877655a6f9d0ff9c0c7cb343"
 
     @property
@@ -115,6 +118,8 @@ class ToyTimbre(Task, name="toy_timbre"):
     licence: ClassVar[str] = LICENCE
     reference: ClassVar[str] = REFERENCE
     embedded: ClassVar[bool] = True
+    grouped_by: ClassVar[str] = "preset"
+    official_counts: ClassVar[Mapping[str, int]] = {"train": 432, "valid": 120, "test": 168}
     split_hash: ClassVar[str] = "afffd379f0172353d392d36e5b5020c7d093352ce51eec461b902b0a503a1563"
 
     @property
@@ -197,6 +202,8 @@ class ToyCount(Task, name="toy_count"):
     licence: ClassVar[str] = LICENCE
     reference: ClassVar[str] = REFERENCE
     embedded: ClassVar[bool] = True
+    grouped_by: ClassVar[str] = "sound kit"
+    official_counts: ClassVar[Mapping[str, int]] = {"train": 432, "valid": 108, "test": 180}
     split_hash: ClassVar[str] = "480d6c2d5a77bcce16e144d8b4587c7a2eb527995238ca65143904b1dea3d3a0"
 
     @property
@@ -239,6 +246,8 @@ class ToyVowel(Task, name="toy_vowel"):
     licence: ClassVar[str] = LICENCE
     reference: ClassVar[str] = REFERENCE
     embedded: ClassVar[bool] = True
+    grouped_by: ClassVar[str] = "speaker"
+    official_counts: ClassVar[Mapping[str, int]] = {"train": 360, "valid": 90, "test": 150}
     split_hash: ClassVar[str] = "816bb4ff23689dfc3f42139126c31fdb12727bae21d8c33b34222f21087a9d9d"
 
     @property

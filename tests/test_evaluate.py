@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tiny_runs
 from tone_tasks import Bells, Tones
 
 import suite.evaluate as evaluation
+import tasks
 from generators.drawer import BadData, DataMissing
 from suite.embed import decode
 from suite.evaluate import evaluate
 from suite.metrics import METRICS
 from suite.rows import predictions_path, read_predictions, read_rows
+from tasks.base import measured_split_hash
 
 # ---------------------------------------------------------------------------------------------------
 # A run is scored
@@ -48,6 +52,29 @@ def test_every_row_is_computed_from_its_stored_predictions(run: Path, tmp_path: 
         assert row.command.startswith("sourcebench pretrain")
         assert row.data_hash == decode(Tones(), tmp_path / "cache").data_hash
         assert row.config["seed"] == 0
+
+
+@dataclass(kw_only=True)
+class SomeTones(Tones, name="tones"):
+    """The task Tones of which the first clips are not there."""
+
+    first: int = 3
+
+    def read_clips(self) -> pd.DataFrame:
+        return super().read_clips().iloc[self.first :].reset_index(drop=True)
+
+
+def test_partial_data_are_another_question_and_every_row_says_so(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(tasks.BadData, match=r"45 of the 48 clips.*partial=true"):
+        evaluate(run, [SomeTones()], ["knn@1"], tiny_runs.machine(), tmp_path / "cache")
+    for task in (Tones(partial=True), SomeTones(partial=True), SomeTones(partial=True, first=6)):
+        done = evaluate(run, [task], ["knn@1"], tiny_runs.machine(), tmp_path / "cache")
+        assert done.measured == 1
+        assert done.rows[-1].split_hash == measured_split_hash(task.clips())
+        assert done.rows[-1].data_hash == decode(task, tmp_path / "cache").data_hash
+    assert [row.partial for row in done.rows] == [False, True]  # the last part replaced the other
+    assert len(list((run / "predictions").glob("*.npz"))) == 2
+    assert "tones (partial)" in evaluation.summary(done.rows)
 
 
 def test_what_is_done_is_skipped(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     catalogue = SimpleNamespace(get=lambda name: Small)
     registry = SimpleNamespace(
-        names=lambda: ["small"], catalogue=catalogue, create=lambda name, data: Small(data=data)
+        names=lambda: ["small"], catalogue=catalogue, create=lambda name, **fields: Small(**fields)
     )
     monkeypatch.setattr(leakage, "tasks", registry)
     return folder.parent
@@ -203,10 +203,16 @@ def test_hashes_are_kept_until_a_file_changes(
 
 
 def test_a_task_that_cannot_be_read_is_said_and_remembered(data: Path, sounds: Path) -> None:
-    (data / "small" / "4__someone__clip.wav").unlink()
-    with pytest.warns(UserWarning, match="task small: not compared .*not the official one"):
+    for number in (1, 4, 7):
+        (data / "small" / f"{number}__someone__clip.wav").unlink()
+    with pytest.warns(UserWarning, match="task small: not compared .*no clip of"):
         found = check(create(sounds), data)["leakage"]
-    assert "not the official one" in found["tasks_not_compared"]["small"]
+    assert "no clip of" in found["tasks_not_compared"]["small"]
+
+
+def test_partial_data_are_compared_too(data: Path, sounds: Path) -> None:
+    (data / "small" / "4__someone__clip.wav").unlink()
+    assert sum(check(create(sounds), data)["leakage"]["test_clips"].values()) in (2, 3)
 
 
 # ---------------------------------------------------------------------------------------------------

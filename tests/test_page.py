@@ -41,6 +41,27 @@ def test_every_row_is_reachable_in_the_page(published: Path) -> None:
         assert f"{100 * line.score:.1f}" in page.text
 
 
+def test_partial_data_are_labelled_wherever_their_scores_are_shown(tmp_path: Path) -> None:
+    (row,) = write_run(
+        tmp_path,
+        replace(SMALL, tasks=("toy_pitch",), probes=("linear@1",)),
+        "audiopg",
+        0.7,
+        0,
+        samples_seen=20_000,
+    )
+    other = replace(row, run_id="partial", partial=True, split_hash="less")
+    add_rows(tmp_path / "rows" / "partial.jsonl", [other])
+    render(tmp_path)
+    page = (tmp_path / "leaderboard" / "index.html").read_text()
+    assert page.count("toy_pitch (partial)") >= 3  # the table, the filter, the run's scores
+    (found,) = (tmp_path / "tables").glob("toy_pitch.partial.*.md")
+    text = found.read_text()
+    assert text.startswith(r"## toy\_pitch (partial), linear@1")
+    assert "not comparable with published scores" in text
+    assert "Reported elsewhere" not in text
+
+
 def test_the_page_is_one_file_that_fetches_nothing(published: Path) -> None:
     text = (published / "leaderboard" / "index.html").read_text()
     page = Page(text)

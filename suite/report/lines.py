@@ -9,7 +9,7 @@ import numpy as np
 
 from suite.report import significance
 from suite.report.significance import Interval
-from suite.rows import Row
+from suite.rows import Row, task_label
 
 
 @dataclass(frozen=True, order=True)
@@ -26,12 +26,19 @@ class Group:
     task_version: int
     split_hash: str
     data_hash: str
+    partial: bool = False
+
+    @property
+    def task_label(self) -> str:
+        """The task, marked where its data were partial."""
+        return task_label(self.task, partial=self.partial)
 
     @property
     def words(self) -> str:
         """The group as the words of a file name; versions and hashes are left out."""
         recipe = (self.scale, self.masking, self.objective, str(self.budget))
-        return file_words(self.task, self.probe, self.metric, *recipe)
+        task = (self.task, *["partial"] * self.partial)
+        return file_words(*task, self.probe, self.metric, *recipe)
 
     @property
     def question(self) -> tuple[str, str, str, int, str, str]:

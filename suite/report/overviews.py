@@ -100,12 +100,17 @@ def _overview(key: tuple[str, str, str, str, int], tables: Sequence[Table]) -> O
 def _question_names(tables: Sequence[Table]) -> tuple[str, ...]:
     # The shortest names that tell the columns apart: task, then metric, version, data.
     def attempt(*fields: str) -> list[str]:
-        return [" ".join(str(getattr(table.group, name))[:12] for name in fields) for table in tables]
+        return [
+            " ".join(shown(getattr(table.group, name), name) for name in fields) for table in tables
+        ]
 
-    for fields in (("task",), ("task", "metric"), ("task", "metric", "task_version")):
+    def shown(value: object, name: str) -> str:
+        return str(value)[:12] if name.endswith("_hash") else str(value)
+
+    for fields in (("task_label",), ("task_label", "metric"), ("task_label", "metric", "task_version")):
         if len(set(attempt(*fields))) == len(tables):
             return tuple(attempt(*fields))
-    return tuple(attempt("task", "metric", "task_version", "split_hash", "data_hash"))
+    return tuple(attempt("task_label", "metric", "task_version", "split_hash", "data_hash"))
 
 
 def overview_block(overview: Overview) -> Block:

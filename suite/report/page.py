@@ -16,7 +16,7 @@ from suite.report.formats import percent
 from suite.report.lines import Line, Table
 from suite.report.overviews import Overview, overview_block
 from suite.report.palette import colour
-from suite.rows import Row
+from suite.rows import Row, task_label
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"  # nothing is fetched
@@ -76,7 +76,7 @@ def _body(summary: Sequence[Table], overviews: Sequence[Overview], rows: Sequenc
 def _filters(summary: Sequence[Table]) -> str:
     groups = [table.group for table in summary]
     choices = {
-        "task": sorted({group.task for group in groups}),
+        "task": sorted({group.task_label for group in groups}),
         "probe": sorted({group.probe for group in groups}),
         "scale": sorted({group.scale for group in groups}),
         "recipe": sorted({_recipe(g.masking, g.objective, g.budget) for g in groups}),
@@ -119,7 +119,7 @@ def _overview(overview: Overview, places: dict[tuple[str, str], str]) -> str:
 def _section(position: int, table: Table) -> str:
     g = table.group
     recipe = _recipe(g.masking, g.objective, g.budget)
-    data = _data("table", task=g.task, probe=g.probe, scale=g.scale, recipe=recipe)
+    data = _data("table", task=g.task_label, probe=g.probe, scale=g.scale, recipe=recipe)
     block, span = tables.measured(table), span_of(table)
     head = (*block.head[:2], "95 % over seeds and clips", *block.head[2:])
     body = []
@@ -199,7 +199,8 @@ def _run(run_id: str, rows: Sequence[Row]) -> str:
 def _run_scores(rows: Sequence[Row]) -> str:
     asked: dict[tuple[str, str, str, int], list[Row]] = defaultdict(list)
     for row in rows:
-        asked[(row.task, row.probe, row.metric, row.samples_seen)].append(row)
+        task = task_label(row.task, partial=row.partial)
+        asked[(task, row.probe, row.metric, row.samples_seen)].append(row)
     body = []
     for (task, probe, metric, samples), found in sorted(asked.items()):
         folds = "; ".join(

@@ -44,11 +44,13 @@ def figures(tables: Sequence[Table], rows: Iterable[Row]) -> Iterator[tuple[str,
 
     ``rows`` are all rows, earlier checkpoints included: they are the learning curves.
     """
-    earlier: dict[tuple[str, str, str, str], dict[int, list[Row]]] = defaultdict(
+    earlier: dict[tuple[str, str, bool, str, str], dict[int, list[Row]]] = defaultdict(
         lambda: defaultdict(list)
     )
     for row in rows:
-        earlier[(row.run_id, row.task, row.probe, row.metric)][row.samples_seen].append(row)
+        earlier[(row.run_id, row.task, row.partial, row.probe, row.metric)][row.samples_seen].append(
+            row
+        )
     related: dict[Key, list[Table]] = defaultdict(list)
     for table in tables:
         g = table.group
@@ -87,7 +89,7 @@ def scores_figure(tables: Sequence[Table]) -> Figure:
             axis.axvline(100 * table.chance, color="0.3", linestyle=(0, (1, 2)), linewidth=1)
         axis.set_yticks(range(len(order)), order)
         axis.set_ylim(len(order) - 0.4, -0.6)
-        axis.set_title(table.group.task)
+        axis.set_title(table.group.task_label)
         axis.set_xlabel(f"{table.group.metric} (%)")
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.grid(axis="y", visible=False)
@@ -133,7 +135,7 @@ def curves_figure(
             shown[line.label] = line
             _error_bar(axis, line, 0, line.scores.mean(axis=1))
             axis.plot([0], [100 * line.score], zorder=3, **(_look(line) | {"linestyle": ""}))
-        axis.set_title(table.group.task)
+        axis.set_title(table.group.task_label)
         axis.set_xlabel("samples seen")
         axis.set_ylabel(f"{table.group.metric} (%)")
         axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
@@ -146,7 +148,7 @@ def cost_figure(tables: Sequence[Table]) -> Figure:
     """One panel per task: score against seconds of pre-training; a line joins a source's budgets."""
     by_task: dict[tuple[str, str], list[Table]] = defaultdict(list)
     for table in tables:
-        by_task[(table.group.task, table.group.metric)].append(table)
+        by_task[(table.group.task_label, table.group.metric)].append(table)
     longest = max(line.mean("seconds") for table in tables for line in table.lines)
     size, unit = next(
         (size, unit)
@@ -181,7 +183,7 @@ def cost_figure(tables: Sequence[Table]) -> Figure:
 
 
 def _curves(
-    table: Table, earlier: dict[tuple[str, str, str, str], dict[int, list[Row]]]
+    table: Table, earlier: dict[tuple[str, str, bool, str, str], dict[int, list[Row]]]
 ) -> dict[str, dict[int, np.ndarray]]:
     # label -> samples seen -> mean over folds of each seed (seeds,); a missing fold leaves a seed out
     group = table.group
@@ -189,7 +191,9 @@ def _curves(
     for line in table.lines:
         points: dict[int, list[float]] = defaultdict(list)
         for run_id in dict.fromkeys(row.run_id for row in line.rows):
-            for samples, found in earlier[(run_id, group.task, group.probe, group.metric)].items():
+            for samples, found in earlier[
+                (run_id, group.task, group.partial, group.probe, group.metric)
+            ].items():
                 if len({row.fold for row in found}) == len(line.folds):
                     points[samples].append(float(np.mean([row.score for row in found])))
         if max(points) > 0:

@@ -10,7 +10,7 @@ import numpy as np
 
 from generators.drawer import BadData
 from suite.report.resampling import bootstrap_means, bootstrap_metric
-from suite.rows import Answers, EventPredictions, Row, predictions_path, read_predictions
+from suite.rows import Answers, EventPredictions, Row, predictions_of, read_predictions
 
 Folder = Callable[[str], Path]  # run id -> the folder with its predictions
 
@@ -39,10 +39,7 @@ def clip_evidence(
     reference: tuple[Path, Answers] | None = None
     for label, rows in lines.items():
         runs = {row.run_id: row for row in rows}
-        paths = [
-            predictions_path(predictions(run_id), row.task, row.probe, row.samples_seen)
-            for run_id, row in runs.items()
-        ]
+        paths = [predictions_of(row, predictions(run_id)) for run_id, row in runs.items()]
         missing = [run_id for run_id, path in zip(runs, paths, strict=True) if not path.exists()]
         if missing:
             notes.append(f"{label}: no interval over clips, {', '.join(missing)} has no predictions")

@@ -26,6 +26,11 @@ from suite.report.replicates import Folder, clip_evidence
 from suite.report.verdicts import judged, pair_tests
 from suite.rows import Row
 
+PARTIAL = (
+    "Partial: measured on less, or other, data than the complete official release (partial=true); not "
+    "comparable with published scores."
+)
+
 
 def final_rows(rows: Iterable[Row]) -> list[Row]:
     """Of each run only the rows with its largest number of samples seen, in a stable order."""
@@ -50,6 +55,7 @@ def summarise(rows: Iterable[Row], predictions: Folder) -> list[Table]:
         same_words = named[group.words] > 1  # another version of the task, its split or its data
         name = file_words(group.words, *versions) if same_words else group.words
         notes = [f"Task version {versions[0]}, split {versions[1]}, data {versions[2]}"] * same_words
+        notes += [PARTIAL] * group.partial
         tables.append(_table(name, group, groups[group], predictions, notes))
     return tables
 
@@ -97,6 +103,7 @@ def _group(row: Row) -> Group:
         task_version=row.task_version,
         split_hash=row.split_hash,
         data_hash=row.data_hash,
+        partial=row.partial,
     )
 
 
@@ -170,7 +177,7 @@ def _labelled(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 # Keys that cannot change what an encoder is: two runs that differ in them are still replicates.
 INCIDENTAL = frozenset(
     {"control", "run", "dry", "count", "curve", "checkpoint_seconds", "log_every", "device", "threads"}
-    | {"paths", "tasks", "probes", "comparison", "seed"}
+    | {"paths", "tasks", "probes", "comparison", "seed", "partial"}
 )
 
 

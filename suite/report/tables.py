@@ -72,8 +72,11 @@ def measured(table: Table) -> Block:
 
 
 def reported(table: Table) -> Block | None:
-    """Published anchors of the table's task as a block of their own; None where there are none."""
-    found = anchors(table.group.task, table.group.metric)
+    """Published anchors of the table's task as a block of their own; None where there are none.
+
+    Partial data have none: a published number is of the complete release.
+    """
+    found = [] if table.group.partial else anchors(table.group.task, table.group.metric)
     if not found:
         return None
     body = tuple(
@@ -85,7 +88,7 @@ def reported(table: Table) -> Block | None:
 def title(table: Table) -> str:
     """What a table compares, in words."""
     group = table.group
-    parts = [f"{group.task}, {group.probe}, {group.metric} (%)", f"scale {group.scale}"]
+    parts = [f"{group.task_label}, {group.probe}, {group.metric} (%)", f"scale {group.scale}"]
     parts += [f"{noun} {name}" for noun, name in _how(table) if name != "-"]
     return ", ".join([*parts, f"{group.budget:,} samples seen"])
 
@@ -121,7 +124,7 @@ def _values(table: Table, line: Line) -> list[Any]:
     for found in (line.over_seeds, line.over_clips, line.over_folds):
         bounds += [None, None] if found is None else [round(found.low, 9), round(found.high, 9)]
     return [
-        *(group.task, group.task_version, group.probe, group.metric, group.scale, group.masking),
+        *(group.task_label, group.task_version, group.probe, group.metric, group.scale, group.masking),
         *(group.objective, group.budget, line.label, line.control, round(line.score, 9), *bounds),
         *(len(line.seeds), len(line.folds), line.clips),
         *(None if v is None else round(v, 9) for v in (line.difference, line.p_seeds, line.p_clips)),
