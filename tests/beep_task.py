@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -44,6 +45,7 @@ class Beeps(Task, name="beeps"):
     licence: ClassVar[str] = "MIT"
     reference: ClassVar[str] = "this file"
     embedded: ClassVar[bool] = True
+    official_counts: ClassVar[Mapping[str, int]] = {"train": 6, "valid": 3, "test": 3}
     split_hash: ClassVar[str] = measured_split_hash(table())
 
     @property
