@@ -142,7 +142,7 @@ class FSD50K(Task, name="fsd50k"):
         Raises :class:`BadData` where the file cannot be decoded or lasts more than 30 s and is none of
         the twelve official clips that do.
         """
-        clip, path = self.clips()[["clip", "path"]].iloc[position]
+        clip, path = (self.clips()[column].iloc[position] for column in ("clip", "path"))
         samples, rate = read_mono(self.root / str(path))
         if len(samples) / rate > LONGEST and clip not in OVER_LONG:
             raise BadData(

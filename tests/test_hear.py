@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,6 @@ def prepared(data: Path, name: str, *, clips: int, labels: int = 4, rate: int = 
 
 def shrunk(monkeypatch: pytest.MonkeyPatch, entry: Any, clips: int, classes: int) -> None:
     """Lets a made-up folder pass for the official one: its totals become the published ones."""
-    from dataclasses import replace
-
     facts = replace(entry.facts, clips=clips, classes=classes, seconds=0.5)
     monkeypatch.setattr(entry, "facts", facts)
     monkeypatch.setitem(FACTS, entry.name, facts)
@@ -119,6 +118,17 @@ def test_times_that_cannot_be_are_refused(
     event = dict(zip(("label", "start", "end"), ("a", *start_end), strict=True))
     change(root / "train.json", lambda records: records["clip0_01.wav"].append(event))
     with pytest.raises(BadData, match="'a' in clip 'clip0_01' goes from"):
+        created(root, "hear_dcase2016_task2").clips()
+
+
+def test_a_moved_event_is_refused_where_events_are_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrunk(monkeypatch, HearDcase2016, 12, 4)
+    root = prepared(tmp_path, "hear_dcase2016_task2", clips=4)
+    pinned = replace(HearDcase2016.facts, split_hash="0" * 64, events_hash="1" * 64)
+    monkeypatch.setattr(HearDcase2016, "facts", pinned)
+    with pytest.raises(BadData, match="the events are not the official ones"):
         created(root, "hear_dcase2016_task2").clips()
 
 
