@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def embed_frames(task: Task, trained: Trained, machine: Machine, cache: Path) ->
             return time_steps(encoder, frontend, raw, machine)
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")  # runs side by side share the cache
         ends = np.cumsum(counts)
         vectors: np.ndarray | None = None
         for positions, steps in in_batches(decoded, frontend, machine, f"embedding {task.name}", one):
