@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,7 +47,28 @@ def embed(task: Task, trained: Trained, machine: Machine, cache: Path) -> np.nda
 def embed_clips(
     decoded: Decoded, encoder: Encoder | None, frontend: FrontEnd, machine: Machine, title: str
 ) -> np.ndarray:
-    """Clip embeddings ``(clips, E)``, float32, of decoded sound.
+    """Clip embeddings ``(clips, E)``, float32, of decoded sound."""
+
+    def one(raw: Tensor) -> Tensor:
+        return clip_embeddings(encoder, frontend, raw, machine)
+
+    clips: np.ndarray | None = None
+    for positions, pooled in in_batches(decoded, frontend, machine, title, one):
+        if clips is None:
+            clips = np.empty((len(decoded.hashes), pooled.shape[1]), np.float32)
+        clips[positions] = pooled
+    assert clips is not None
+    return clips
+
+
+def in_batches(
+    decoded: Decoded,
+    frontend: FrontEnd,
+    machine: Machine,
+    title: str,
+    embedded: Callable[[Tensor], Tensor],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Positions of clips and ``embedded`` of their raw log-mels ``(B, F, T)``, batch by batch.
 
     On a CPU every core takes batches of its own: products of this size lose a tenth to threads that
     wait for each other, and far more where something else runs beside them. The bits do not depend on
@@ -57,27 +78,22 @@ def embed_clips(
     threads = torch.get_num_threads()
     batches = list(equal_lengths(decoded.lengths, EMBED_BATCH[machine.device.type] * BATCH_CLIP))
     progress = Progress(title, len(decoded.hashes), 0, 1)
-    clips: np.ndarray | None = None
     done = 0
 
     def one(positions: np.ndarray) -> np.ndarray:
         raw = frontend.log_mel(decoded.waveforms(positions).to(machine.device))
-        return np.asarray(clip_embeddings(encoder, frontend, raw, machine).cpu())
+        return np.asarray(embedded(raw).cpu())
 
     pool = ThreadPoolExecutor(threads if on_cpu else 1, "embed", torch.set_num_threads, (1,))
     try:
-        for positions, pooled in zip(batches, pool.map(one, batches), strict=True):
-            if clips is None:
-                clips = np.empty((len(decoded.hashes), pooled.shape[1]), np.float32)
-            clips[positions] = pooled
+        for positions, result in zip(batches, pool.map(one, batches), strict=True):
+            yield positions, result
             done += len(positions)
             progress.update(done)
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # the pool's number is also that of threads still to come
     progress.close()
-    assert clips is not None
-    return clips
 
 
 def at_evaluation(frontend: FrontEnd, decoded: Decoded) -> FrontEnd:
@@ -113,22 +129,38 @@ def clip_embeddings(
 ) -> Tensor:
     """Clip embeddings ``(B, E)`` of raw log-mels ``(B, F, T)`` of one length.
 
-    A clip is cut into chunks of ``frontend.frames``; the last one is padded to whole patches. Each time
-    step is a vector with its band steps side by side (spec 2.4); the clip is the mean of these over
-    time, their standard deviation, and the standard deviation of their changes (LOG.md, 2026-11-20).
+    The clip is the mean of its time steps (:func:`time_steps`), their standard deviation, and the
+    standard deviation of their changes (LOG.md, 2026-11-20).
     """
     if encoder is None:
         return mel_statistics(raw)
-    step = encoder.patch[1]
-    padded = frontend.pad_frames(raw, -(-raw.shape[2] // step) * step)
-    images = frontend.standardise(padded)
-    chunks = images.split(frontend.frames, dim=2)
-    with torch.inference_mode(), machine.autocast():
-        if raw.shape[2] > BLOCK:
-            return pooled_in_passing(encoder.frames(chunk).float() for chunk in chunks)
-        frames = torch.cat([encoder.frames(chunk).float() for chunk in chunks], dim=1)  # (B, T', E)
+    chunks = time_chunks(encoder, frontend, raw, machine)
+    if raw.shape[2] > BLOCK:
+        return pooled_in_passing(chunks)
+    frames = torch.cat(list(chunks), dim=1)
     spreads = (frames, changes(frames, dim=1))
     return torch.cat([frames.mean(dim=1), *(deviation(part) for part in spreads)], dim=1)
+
+
+def time_steps(encoder: Encoder, frontend: FrontEnd, raw: Tensor, machine: Machine) -> Tensor:
+    """One vector per time step ``(B, T', E)``, float32, of raw log-mels ``(B, F, T)`` of one length."""
+    return torch.cat(list(time_chunks(encoder, frontend, raw, machine)), dim=1)
+
+
+def time_chunks(
+    encoder: Encoder, frontend: FrontEnd, raw: Tensor, machine: Machine
+) -> Iterator[Tensor]:
+    """The time steps chunk by chunk, ``(B, t, E)`` each.
+
+    A clip is cut into chunks of ``frontend.frames``; the last one is padded to whole patches. Each time
+    step is a vector with its band steps side by side (spec 2.4).
+    """
+    step = encoder.patch[1]
+    padded = frontend.pad_frames(raw, -(-raw.shape[2] // step) * step)
+    for chunk in frontend.standardise(padded).split(frontend.frames, dim=2):
+        with torch.inference_mode(), machine.autocast():
+            steps = encoder.frames(chunk).float()
+        yield steps
 
 
 def pooled_in_passing(chunks: Iterable[Tensor]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from suite import checkpoint
+from suite import checkpoint, scoring
 from suite.checkpoint import Cost, Trained
 from suite.decode import decode
 from suite.drawers import probes as probe_drawer
 from suite.embed import POOLING, embed
 from suite.experiment import Experiment, experiment_from
+from suite.frame_probe import probe_events
+from suite.frames import FRAMING, embed_frames
 from suite.frontend import FrontEnd
 from suite.machine import Machine, provenance
-from suite.metrics import METRICS
 from suite.probes.base import Examples
 from suite.rows import (
+    Answers,
+    EventPredictions,
     Predictions,
     Row,
     add_rows,
@@ -83,15 +87,16 @@ def evaluate(
             if not left:
                 continue
             trained = trained or load(run, experiment, machine, samples_seen)
-            features = torch.from_numpy(embed(task, trained, machine, cache))
+            answer = answering(task, trained, machine, cache)
             decoded = decode(task, cache)
             for probe in left:
-                predictions, selections = probe_task(task, probe, features)
+                predictions, selections = answer(probe)
                 where = run / PREDICTIONS
                 path = predictions_path(where, task.name, probe, at, partial=task.is_partial)
                 write_predictions(path, predictions)
                 rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
-                made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": POOLING}}
+                pooling = FRAMING if task.kind == "events" else POOLING
+                made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": pooling}}
                 made_by |= {"data_hash": decoded.data_hash}
                 for row in rows:
                     row["notes"] += decoded.notes
@@ -115,10 +120,14 @@ def summary(rows: list[Row]) -> str:
         clips = sum(row.n_test for row in members)
         pooled = sum(row.score * row.n_test for row in members) / clips
         unequal = metric == "accuracy" and len({row.n_test for row in members}) > 1
+        others = "".join(
+            f", {name} {sum(row.others[name] for row in members) / len(members):.3f}"
+            for name in members[0].others
+        )
         lines.append(
             f"{task:<24} {probe:<10} {metric} {100 * mean:5.1f} %  "
             f"({len(members)} fold{'s' * (len(members) > 1)}, {clips} clips, "
-            f"{f'pooled {100 * pooled:.1f} %, ' * unequal}{seen:,} samples seen)"
+            f"{f'pooled {100 * pooled:.1f} %, ' * unequal}{seen:,} samples seen{others})"
         )
     return "\n".join(lines)
 
@@ -136,6 +145,17 @@ def load(run: Path, experiment: Experiment, machine: Machine, samples_seen: int 
     assert trained.encoder is not None
     trained.encoder.to(machine.device)
     return trained
+
+
+def answering(
+    task: Task, trained: Trained, machine: Machine, cache: Path
+) -> Callable[[str], tuple[Answers, dict[str, dict[str, Any]]]]:
+    """What probes answer for the task, by their name; it is embedded now, once for all of them."""
+    if task.kind == "events":
+        frames = embed_frames(task, trained, machine, cache)
+        return lambda probe: probe_events(task, probe, frames)
+    features = torch.from_numpy(embed(task, trained, machine, cache))
+    return lambda probe: probe_task(task, probe, features)
 
 
 def probe_task(
@@ -193,14 +213,14 @@ def rows_of(
     samples_seen: int,
     task: Task,
     probe: str,
-    predictions: Predictions,
+    predictions: Answers,
     selections: dict[str, dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """One row per fold, computed from the predictions as they are stored."""
     origin = provenance()
     network = experiment.control != "mel_statistics"
     share = samples_seen / cost.samples_seen if cost.samples_seen else 1.0
-    shared = {
+    shared: dict[str, Any] = {
         "run_id": experiment.run_id,
         "source": experiment.label,
         "control": experiment.is_control,
@@ -228,15 +248,23 @@ def rows_of(
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "notes": ("uncommitted changes in the checkout",) if origin.dirty else (),
     }
+    emitted = np.zeros(len(predictions.clip), dtype=bool)  # clips with any event
+    if isinstance(predictions, EventPredictions):
+        emitted[scoring.detected(predictions).clip] = True
     rows = []
     for fold in dict.fromkeys(predictions.fold.tolist()):
         tested = predictions.fold == fold
-        score = METRICS[task.metric](predictions.target[tested], predictions.scores[tested])
+        others = {name: scoring.score(name, predictions, tested) for name in task.other_metrics}
+        notes = shared["notes"]
+        if isinstance(predictions, EventPredictions) and not emitted[tested].any():
+            notes = (*notes, "no event was emitted: no frame reached the threshold for long enough")
         rows.append(
             {
                 **shared,
                 "fold": fold,
-                "score": float(score),
+                "notes": notes,
+                "score": scoring.score(task.metric, predictions, tested),
+                "others": others,
                 "n_test": int(tested.sum()),
                 "selection": selections[fold],
             }

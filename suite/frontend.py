@@ -59,6 +59,11 @@ class FrontEnd:
             return max(0, 1 + (samples - WINDOW) // HOP)
         return 1 + samples // HOP
 
+    @property
+    def first_centre(self) -> float:
+        """Where the first frame's window is centred, in seconds; the others follow every 10 ms."""
+        return WINDOW / 2 / self.sample_rate if self.family == "kaldi" else 0.0
+
     def log_mel(self, waveforms: Tensor) -> Tensor:
         """Raw log-mel images ``(B, F, T)`` of float32 waveforms ``(B, samples)`` in [-1, 1]."""
         if waveforms.ndim != 2:

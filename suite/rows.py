@@ -47,6 +47,7 @@ class Row:
     n_test: int
     partial: bool = False  # measured on less, or other, data than the complete official release
     selection: dict[str, Any] = field(default_factory=dict)  # what was chosen on validation
+    others: dict[str, float] = field(default_factory=dict)  # further metrics of the same predictions
     # cost
     steps: int = 0
     samples_seen: int = 0
@@ -89,6 +90,33 @@ class Predictions:
     target: np.ndarray
     scores: np.ndarray
     classes: np.ndarray  # str (classes,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventPredictions:
+    """What a probe answered for every frame of every test clip of an event task, all folds together.
+
+    Frames lie clip after clip. With the fold's choice of post-processing they give events
+    (:func:`suite.scoring.detected`), and every metric is computed from these and the reference.
+    """
+
+    clip: np.ndarray  # str (n,)
+    group: np.ndarray  # str (n,)
+    fold: np.ndarray  # str (n,)
+    classes: np.ndarray  # str (classes,)
+    frames: np.ndarray  # int64 (n,): frames of each clip
+    scores: np.ndarray  # float16 (sum of frames, classes)
+    times: np.ndarray  # float64 (2,): centre of a clip's first frame and distance of two, seconds
+    threshold: np.ndarray  # float64 (): the score from which a frame is active
+    median_ms: np.ndarray  # float64 (n,): chosen on validation, by fold
+    minimum_ms: np.ndarray  # float64 (n,): chosen on validation, by fold
+    event_clip: np.ndarray  # int64 (m,): of each reference event, the position of its clip here
+    event_label: np.ndarray  # int64 (m,)
+    event_onset: np.ndarray  # float64 (m,), seconds
+    event_offset: np.ndarray  # float64 (m,), seconds
+
+
+Answers = Predictions | EventPredictions
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -159,11 +187,11 @@ def task_label(task: str, *, partial: bool) -> str:
     return f"{task} (partial)" if partial else task
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_predictions(path: Path, predictions: Answers) -> None:
     """Write one compressed file, complete when it is renamed into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    arrays = {item.name: getattr(predictions, item.name) for item in fields(Predictions)}
+    arrays = {item.name: getattr(predictions, item.name) for item in fields(predictions)}
     with part.open("wb") as file:
         np.savez_compressed(file, **arrays)
         file.flush()
@@ -171,10 +199,11 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     part.replace(path)
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: Path) -> Answers:
     """Read a predictions file; raises :class:`BadData` where it is missing a part or truncated."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Predictions(**{item.name: arrays[item.name] for item in fields(Predictions)})
+            kind = EventPredictions if "event_clip" in arrays.files else Predictions
+            return kind(**{item.name: arrays[item.name] for item in fields(kind)})
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise BadData(f"{path} cannot be read ({error}). Delete it and evaluate again.") from error

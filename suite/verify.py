@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 
 from generators.drawer import BadData
-from suite import metrics
+from suite import metrics, scoring
 from suite.report import read_results
-from suite.rows import Predictions, Row, predictions_of, read_predictions, task_label
+from suite.rows import Answers, EventPredictions, Row, predictions_of, read_predictions, task_label
 
 TOLERANCE = 1e-9  # the metric is defined on the stored float16 scores: only summation order may differ
 
@@ -106,30 +106,36 @@ def _file_findings(path: Path, rows: list[Row]) -> Iterable[tuple[Finding, Row |
         yield Finding("fold", path, message), None
 
 
-def _row_finding(path: Path, predictions: Predictions, folds: np.ndarray, row: Row) -> Finding | None:
+def _row_finding(path: Path, predictions: Answers, folds: np.ndarray, row: Row) -> Finding | None:
     inside = np.flatnonzero(folds == row.fold)
     if not inside.size:
         return Finding("fold", path, f"{_named(row)}: {path} holds no clip of this fold")
     if inside.size != row.n_test:
         message = f"{_named(row)}: the row says {row.n_test} test clips, {path} holds {inside.size}"
         return Finding("clips", path, message)
-    if row.metric not in metrics.METRICS:
-        known = ", ".join(sorted(metrics.METRICS))
-        return Finding("metric", path, f"{_named(row)}: metric {row.metric!r} is none of {known}")
-    try:
-        score = metrics.METRICS[row.metric](predictions.target[inside], predictions.scores[inside])
-    except (ValueError, IndexError) as error:
-        message = f"{_named(row)}: {row.metric} cannot be computed from {path}: {error}"
-        return Finding("metric", path, message)
-    if math.isclose(score, row.score, rel_tol=0.0, abs_tol=TOLERANCE):
-        return None
-    message = f"{_named(row)}: the row says {row.score!r}, {path} gives {score!r}"
-    return Finding("score", path, message)
+    for metric, said in {row.metric: row.score, **row.others}.items():
+        if metric not in metrics.known():
+            known = ", ".join(metrics.known())
+            return Finding("metric", path, f"{_named(row)}: metric {metric!r} is none of {known}")
+        try:
+            score = scoring.score(metric, predictions, inside)
+        except (ValueError, IndexError) as error:
+            message = f"{_named(row)}: {metric} cannot be computed from {path}: {error}"
+            return Finding("metric", path, message)
+        if not math.isclose(score, said, rel_tol=0.0, abs_tol=TOLERANCE):
+            message = f"{_named(row)}: the row says {metric} {said!r}, {path} gives {score!r}"
+            return Finding("score", path, message)
+    return None
 
 
-def _check_shapes(path: Path, predictions: Predictions) -> None:
+def _check_shapes(path: Path, predictions: Answers) -> None:
     number = len(predictions.clip)
-    parts = (predictions.group, predictions.fold, predictions.target, predictions.scores)
+    if isinstance(predictions, EventPredictions):
+        parts = (predictions.group, predictions.fold, predictions.frames, predictions.median_ms)
+        if predictions.frames.sum() != len(predictions.scores):
+            raise BadData(f"{path}: its frames and its scores do not fit together. Evaluate again.")
+    else:
+        parts = (predictions.group, predictions.fold, predictions.target, predictions.scores)
     if any(len(part) != number for part in parts):
         lengths = ", ".join(str(len(part)) for part in parts)
         raise BadData(f"{path}: {number} clips, but its other parts hold {lengths}. Evaluate again.")

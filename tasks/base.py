@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pandas as pd
 
-from tasks.drawer import BadData
+from tasks.drawer import BadData, UsageError
 
 TaskKind = Literal["one_label", "many_labels", "events"]
 
@@ -48,6 +48,8 @@ class Task(ABC):
     version: ClassVar[int] = 1
     kind: ClassVar[TaskKind] = "one_label"
     metric: ClassVar[str] = "accuracy"
+    other_metrics: ClassVar[tuple[str, ...]] = ()  # further figures of the same answers, in every row
+    post_processing: ClassVar[tuple[tuple[float, float], ...]] = ()  # of events: median, minimum (ms)
     licence: ClassVar[str]
     reference: ClassVar[str]
     url: ClassVar[str] = ""  # where the official release is downloaded
@@ -57,6 +59,9 @@ class Task(ABC):
     split_hash: ClassVar[str] = ""  # pinned; see :meth:`measured_split_hash`
     split_rule: ClassVar[str] = ""  # in words, where it stands in for a pinned hash
     official_counts: ClassVar[Mapping[str, int]] = {}  # clips of the complete release, by fold
+    official_total: ClassVar[int] = 0  # clips of the complete release, where only this is published
+    class_count: ClassVar[int] = 0  # where the names of the classes come with the data
+    valid_shares_groups: ClassVar[bool] = False  # whether train and valid may share groups; never test
     group_exceptions: ClassVar[frozenset[str]] = frozenset()  # groups officially in several folds
     duplicate_exceptions: ClassVar[frozenset[str]] = frozenset()  # clips officially there twice
     folder: ClassVar[str] = ""  # below ``data``
@@ -80,6 +85,14 @@ class Task(ABC):
     @abstractmethod
     def waveform(self, position: int) -> tuple[np.ndarray, int]:
         """Clip at row ``position``: float32 mono ``(samples,)`` in [-1, 1], and its sample rate."""
+
+    def events(self) -> pd.DataFrame:
+        """Of an event task, one row per event: ``position`` (row of the clip in :meth:`clips`),
+        ``label`` (index into :attr:`classes`), ``onset`` and ``offset`` in seconds.
+
+        There ``label`` of :meth:`read_clips` lists the classes that occur in the clip.
+        """
+        raise UsageError(f"task {self.name!r} is about whole clips: it has no events.")
 
     @property
     @abstractmethod
@@ -164,7 +177,10 @@ def guard(task: Task, clips: pd.DataFrame) -> None:
                 f"task {task.name!r}: clip {clip!r} has label {label}, but there are "
                 f"{len(task.classes)} classes, numbered from 0."
             )
-    spread = clips.groupby("group")["fold"].nunique()
+    sides = clips["fold"].astype(str)
+    if task.valid_shares_groups:
+        sides = sides.replace("valid", "train")
+    spread = sides.groupby(clips["group"]).nunique()
     leaking = sorted(set(spread[spread > 1].index.astype(str)) - task.group_exceptions)
     if leaking:
         raise BadData(
@@ -215,6 +231,9 @@ def shortfall(task: Task, clips: pd.DataFrame) -> str:
             f"{len(clips)} of the {sum(official.values())} clips of the official release are there, in "
             f"{folds} ({', '.join(wrong[:4])}{more})"
         )
+    if task.official_total and len(clips) != task.official_total:
+        total = task.official_total
+        return f"{len(clips)} clips are there, of the {total} clips of the official release"
     measured = measured_split_hash(clips)
     if task.split_hash:
         differs = (

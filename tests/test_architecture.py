@@ -33,8 +33,8 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     (4, True, ("suite.configuration",)),
     (3.5, False, ("suite.frozen",)),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.analysis", "suite.verify")),
-    (3, False, ("suite.experiment", "suite.doctor")),
-    (2, False, ("suite.registry", "suite.step")),
+    (3, False, ("suite.experiment", "suite.doctor", "suite.frame_probe")),
+    (2, False, ("suite.registry", "suite.step", "suite.frames")),
     (
         1,
         False,
@@ -55,6 +55,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.blocks", "suite.stem"),
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
+            "suite.scoring",
         ),
     ),
     (0, False, ("suite.masking",)),

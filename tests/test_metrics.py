@@ -12,7 +12,14 @@ from scipy.stats import norm
 from sklearn import metrics as reference
 
 from generators.drawer import BadData
-from suite.metrics import METRICS, average_precision, class_auc, class_average_precision
+from suite.metrics import (
+    METRICS,
+    NAMED_METRICS,
+    average_precision,
+    class_auc,
+    class_average_precision,
+    mean_of_folds,
+)
 
 TARGET = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=np.uint8)
 SCORES = np.array([[0.9, 0.2, 0.3], [0.4, 0.6, 0.1], [0.3, 0.8, 0.7], [0.5, 0.1, 0.6], [0.2, 0.3, 0.4]])
@@ -118,3 +125,21 @@ def test_metrics_need_neither_torch_nor_scikit_learn() -> None:
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_chroma_compares_pitches_not_class_numbers() -> None:
+    classes = ["60", "61", "72", "75"]  # gaps: class numbers modulo 12 would all differ
+    scores = np.eye(4)[[2, 1, 0, 1]]
+    assert METRICS["pitch_accuracy"](np.array([0, 1, 2, 3]), scores) == 0.25
+    assert NAMED_METRICS["chroma_accuracy"](np.array([0, 1, 2, 3]), scores, classes) == 0.75
+    with pytest.raises(BadData, match="'dog' is none"):
+        NAMED_METRICS["chroma_accuracy"](np.array([0]), np.ones((1, 2)), ["60", "dog"])
+
+
+def test_the_mean_of_folds_weighs_folds_alike_and_pooling_clips() -> None:
+    target, fold = np.array([0, 0, 0, 1]), np.array(["1", "1", "1", "2"])
+    scores = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    mean, spread = mean_of_folds(METRICS["accuracy"], target, scores, fold)
+    assert mean == pytest.approx((2 / 3 + 0) / 2)
+    assert spread == pytest.approx(np.std([2 / 3, 0.0], ddof=1))
+    assert METRICS["accuracy"](target, scores) == 0.5

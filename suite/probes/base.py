@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from generators.drawer import UsageError
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -31,6 +33,7 @@ class Probe(ABC):
     """
 
     name: ClassVar[str]
+    threshold: ClassVar[float] = 0.5  # the score of many labels from which a label is rather there
 
     def __init_subclass__(cls, *, name: str, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -48,3 +51,14 @@ class Probe(ABC):
     @abstractmethod
     def predict(self, features: Tensor) -> Tensor:
         """Scores ``(n, classes)``, larger is more likely, for float32 features ``(n, D)``."""
+
+    def held_out(self) -> Tensor:
+        """Scores ``(n, classes)`` of valid, from what was learnt of train alone.
+
+        What follows a probe (the post-processing of events) is chosen on them. Raises
+        :class:`UsageError` where the probe keeps none.
+        """
+        raise UsageError(
+            f"{self.name} does not say what it answers for valid, so it cannot be used for events. "
+            "Type probes=[linear@1]."
+        )

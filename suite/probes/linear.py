@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,8 @@ class Linear(Probe, name="linear@1"):
     _scale: Tensor = field(init=False, repr=False)
     _many: bool = field(init=False, repr=False)
     _fit: Fit = field(init=False, repr=False)
+    _held_out: Tensor = field(init=False, repr=False)  # (n, classes), of valid
+    threshold: ClassVar[float] = 0.0  # log-odds
 
     @property
     def selection(self) -> dict[str, Any]:
@@ -73,7 +75,7 @@ class Linear(Probe, name="linear@1"):
             if not solution.converged:
                 unconverged.append(solution.C)
             if best is None or score > best[0]:
-                best = score, solution
+                best, self._held_out = (score, solution), scores
             elif solution.C >= best[1].C * 10.0 ** (PATIENCE - 0.5):
                 break
         assert best is not None  # GRID is not empty
@@ -100,6 +102,10 @@ class Linear(Probe, name="linear@1"):
     def predict(self, features: Tensor) -> Tensor:
         """Log-probabilities (one label) or log-odds (many) ``(n, classes)`` for features ``(n, D)``."""
         return self._fit.scores(self._standardise(features), many=self._many)
+
+    def held_out(self) -> Tensor:
+        """Scores ``(n, classes)`` of valid by the fit on train with the chosen C."""
+        return self._held_out
 
     def _standardise(self, features: Tensor) -> Tensor:
         return ((features.double().cpu() - self._mean) * self._scale).float()

@@ -10,7 +10,7 @@ import numpy as np
 
 from generators.drawer import BadData
 from suite.report.resampling import bootstrap_means, bootstrap_metric
-from suite.rows import Predictions, Row, predictions_of, read_predictions
+from suite.rows import Answers, EventPredictions, Row, predictions_of, read_predictions
 
 Folder = Callable[[str], Path]  # run id -> the folder with its predictions
 
@@ -35,8 +35,8 @@ def clip_evidence(
     ``lines`` maps a label to all rows (folds x runs) of a line. A line with a missing file gets no
     replicates and a remark in ``notes``. Raises BadData when two runs were scored on different clips.
     """
-    loaded: dict[str, list[Predictions]] = {}
-    reference: tuple[Path, Predictions] | None = None
+    loaded: dict[str, list[Answers]] = {}
+    reference: tuple[Path, Answers] | None = None
     for label, rows in lines.items():
         runs = {row.run_id: row for row in rows}
         paths = [predictions_of(row, predictions(run_id)) for run_id, row in runs.items()]
@@ -56,17 +56,19 @@ def clip_evidence(
         return Evidence({}, None)
     first = reference[1]
     metric_name = next(iter(lines.values()))[0].metric
+    if isinstance(first, EventPredictions):
+        return Evidence(event_replicates(metric_name, loaded), None)
     chance = chance_score(metric_name, first.target)
     if metric_name == "accuracy":
         columns = [np.mean([correctness(run) for run in runs], axis=0) for runs in loaded.values()]
         table = bootstrap_means(np.column_stack(columns), first.group, first.fold)
         replicates = {label: table[:, column] for column, label in enumerate(loaded)}
         return Evidence(replicates, chance)
-    from suite import metrics  # only where a metric must be recomputed on every draw
+    from suite import scoring  # only where a metric must be recomputed on every draw
 
     replicates = {
         label: bootstrap_metric(
-            metrics.METRICS[metric_name],
+            scoring.clip_metric(metric_name, first.classes),
             first.target,
             [run.scores for run in runs],
             first.group,
@@ -75,6 +77,21 @@ def clip_evidence(
         for label, runs in loaded.items()
     }
     return Evidence(replicates, chance)
+
+
+def event_replicates(metric: str, loaded: Mapping[str, Sequence[Answers]]) -> dict[str, np.ndarray]:
+    """Replicates by label of an event metric, whose counts are drawn clip by clip."""
+    from suite import scoring
+
+    replicates = {}
+    for label, runs in loaded.items():
+        first = runs[0]
+        counts = [scoring.counts(metric, run) for run in runs]
+        unused = np.zeros(len(first.clip))
+        replicates[label] = bootstrap_metric(
+            scoring.of_counts(metric), unused, counts, first.group, first.fold
+        )
+    return replicates
 
 
 def chance_score(metric: str, target: np.ndarray) -> float | None:
@@ -89,15 +106,15 @@ def chance_score(metric: str, target: np.ndarray) -> float | None:
     return 0.5 if metric == "auc" else None
 
 
-def same_clips(one: Predictions, other: Predictions) -> bool:
+def same_clips(one: Answers, other: Answers) -> bool:
     """Whether two prediction files answer for the same clips, groups and folds in the same order."""
     names = ("clip", "group", "fold")
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
-def correctness(predictions: Predictions) -> np.ndarray:
+def correctness(predictions: Answers) -> np.ndarray:
     """1.0 where the largest score is the target's, else 0.0: float64 ``(n,)``."""
-    if predictions.target.ndim != 1:
+    if isinstance(predictions, EventPredictions) or predictions.target.ndim != 1:
         raise BadData("accuracy needs one label per clip, but the targets are lists of labels.")
     hit = predictions.scores.argmax(axis=1) == predictions.target
     return np.asarray(hit, dtype=np.float64)
