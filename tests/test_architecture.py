@@ -28,7 +28,10 @@ LEVELS: tuple[tuple[int, bool, tuple[str, ...]], ...] = (
     (
         5,
         True,
-        ("suite.compare", "suite.comparison", "suite.ablate", "suite.gallery", "suite.properties"),
+        (
+            *("suite.compare", "suite.comparison", "suite.ablate", "suite.gallery"),
+            *("suite.properties", "suite.fetch"),
+        ),
     ),
     (4, True, ("suite.configuration",)),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.analysis", "suite.verify")),
