@@ -9,7 +9,8 @@ from generators.drawer import UsageError
 from suite.configuration import configure
 from suite.progress import Transferred
 from tasks.archives import ALSO, DATA_SETS, DataSet, named, of_folder
-from tasks.fetch import check_disk, price
+from tasks.drawer import DataMissing
+from tasks.fetch import check_disk, price, unfinished
 from tasks.fetch import fetch as get
 from tasks.obtaining import Wishes, check_wishes
 
@@ -31,7 +32,7 @@ def fetch(words: list[str]) -> None:
     check_wishes(data_sets, wishes)
     cost = price(data_sets, data, wishes)
     print("\n".join(cost.lines))
-    if not cost.missing:
+    if not cost.missing and not any(unfinished(data_set, data) for data_set in data_sets):
         return
     print(
         f"disk: needs {cost.needed / 1e9:.1f} GB, {cost.free / 1e9:.1f} GB free at {data}", flush=True
@@ -52,7 +53,13 @@ def known(name: str) -> str:
     task = tasks.catalogue.get(name)
     if task.embedded:
         raise UsageError(f"task {name!r} is synthesised by the suite: there is nothing to fetch.")
-    return of_folder(task.folder) or name
+    source = of_folder(task.folder)
+    if source is None:
+        raise UsageError(
+            f"task {name!r} has no archive that fetch knows: put its data at {task.folder}/ below the "
+            f"data folder by hand ({task.reference})."
+        )
+    return source
 
 
 def several(value: str | list[str] | None) -> tuple[str, ...]:
@@ -65,12 +72,19 @@ def several(value: str | list[str] | None) -> tuple[str, ...]:
 def judged(data_set: DataSet, folder: Path) -> None:
     """Read the clip table of every task that the data set is for; raises what the task raises.
 
-    A task refuses any but the official split, and names the clip whose file is missing.
+    A task refuses any but the official split. One that lacks a file may want another data set beside
+    this one, which holds what it must and passed its checksum; where there is no checksum to rely on,
+    that is a refusal too.
     """
+    by_contents = any(archive.regenerated for archive in data_set.archives)
     for name in tasks.names():
-        if tasks.catalogue.get(name).folder == data_set.folder:
+        if tasks.catalogue.get(name).folder != data_set.folder:
+            continue
+        try:
             clips = tasks.create(name, data=folder).clips()
-            print(
-                f"{data_set.name}: {len(clips):,} clips of task {name} in the official split",
-                flush=True,
-            )
+        except DataMissing as error:
+            if by_contents:
+                raise
+            print(f"{data_set.name}: task {name} could not be read yet: {error}", flush=True)
+            continue
+        print(f"{data_set.name}: {len(clips):,} clips of task {name} in the official split", flush=True)

@@ -143,6 +143,8 @@ def fetch(
             if data_set in cost.missing:
                 fetch_one(data_set, data, wishes, listener, inspect)
             else:
+                if unfinished(data_set, data):
+                    clean(data / WORKPLACE / data_set.name, keep=wishes.keep)
                 listener.say(f"{data_set.name}: already there, {data / data_set.folder}")
     return [data / data_set.folder for data_set in data_sets]
 
@@ -203,12 +205,23 @@ def fetch_one(
     target = data / data_set.folder
     target.parent.mkdir(parents=True, exist_ok=True)
     (ready / data_set.folder).rename(target)
-    for leftover in (staged, ready):
-        remove(leftover)
-    if not wishes.keep:
-        remove(place / "archives")
-        place.rmdir()
+    clean(place, keep=wishes.keep)
     listener.say(f"{data_set.name}: done, {target}")
+
+
+def clean(place: Path, *, keep: bool) -> None:
+    """Remove what a data set in place no longer needs; ``ready`` goes last, see :func:`unfinished`."""
+    if not keep:
+        remove(place / "archives")
+    remove(place / "unpacked")
+    remove(place / "ready")
+    if not keep:
+        place.rmdir()
+
+
+def unfinished(data_set: DataSet, data: Path) -> bool:
+    """Whether a call was killed after the data set was in place and before it had cleaned up."""
+    return (data / WORKPLACE / data_set.name / "ready").exists() and state(data_set, data) == ""
 
 
 def write_record(data_set: DataSet, root: Path, measured: dict[str, dict[str, str]]) -> None:

@@ -70,6 +70,16 @@ def test_a_second_call_does_nothing_and_says_so(site: web.Site, tmp_path: Path) 
     assert len(site.requests) == asked
 
 
+def test_what_a_killed_call_did_not_clean_up_is_cleaned_up(site: web.Site, tmp_path: Path) -> None:
+    Fetched(web.birds(site.address), tmp_path)
+    left = tmp_path / ".fetch" / "birds"
+    for name in ("archives", "unpacked", "ready"):
+        (left / name).mkdir(parents=True)
+    Fetched(web.birds(site.address), tmp_path)
+    assert_official(tmp_path)
+    assert len(site.requests) == 1
+
+
 def test_a_folder_that_is_not_the_official_one_is_left_alone(site: web.Site, tmp_path: Path) -> None:
     (tmp_path / "birds").mkdir()
     (tmp_path / "birds" / "clips.csv").write_text("mine")

@@ -13,7 +13,7 @@ import fetch_server as web
 import pytest
 
 from suite import cli
-from tasks import archives
+from tasks import BadData, archives
 
 Captured = pytest.CaptureFixture[str]
 
@@ -48,12 +48,29 @@ def test_the_price_comes_first_and_dry_stops_there(
 def test_a_task_judges_its_data_set_before_it_is_put_in_place(
     site: web.Site, capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Birds in the folder of ESC-50: its task finds no esc50.csv."""
+    """Birds in the folder of ESC-50: its task finds no esc50.csv, and then a wrong one."""
     birds = dataclasses.replace(archives.DATA_SETS["birds"], folder="ESC-50-master")
-    monkeypatch.setitem(archives.DATA_SETS, "birds", birds)
-    assert cli.main(["fetch", "birds", f"paths.data={tmp_path}"]) == 3
+    packed_anew = tuple(dataclasses.replace(archive, regenerated=True) for archive in birds.archives)
+    unsure = dataclasses.replace(birds, archives=packed_anew)
+    monkeypatch.setitem(archives.DATA_SETS, "birds", unsure)
+    words = ["fetch", "birds", f"paths.data={tmp_path}"]
+    assert cli.main(words) == 3
     assert "esc50.csv is not there" in capsys.readouterr().err
     assert not (tmp_path / "ESC-50-master").exists()
+    monkeypatch.setitem(archives.DATA_SETS, "birds", birds)
+    assert cli.main(words) == 0, "its checksum is right: another data set is missing beside it"
+    assert "could not be read yet" in capsys.readouterr().out
+    assert (tmp_path / "ESC-50-master").is_dir()
+
+
+def test_a_wrong_split_is_refused_whatever_the_checksum(tmp_path: Path) -> None:
+    from suite.fetch import judged
+
+    esc50 = archives.DATA_SETS["esc50"]
+    (tmp_path / "ESC-50-master" / "meta").mkdir(parents=True)
+    (tmp_path / "ESC-50-master" / "meta" / "esc50.csv").write_text("filename,fold\n")
+    with pytest.raises(BadData, match="no column"):
+        judged(esc50, tmp_path)
 
 
 @pytest.mark.parametrize(
