@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import shlex
 import sys
@@ -71,7 +70,7 @@ def storage_advice(error: OSError) -> str:
         return f"no space left at {where}. Free some (cache/ may be deleted), then type it again."
     return (
         f"{where} cannot be written ({error.strerror}). "
-        "Choose another place: paths.runs=... paths.cache=... paths.results=..."
+        "Choose another place: paths.runs=... paths.cache=... paths.results=... paths.data=..."
     )
 
 
@@ -92,20 +91,7 @@ def list_entries(words: list[str]) -> int:
     for word in words:
         if word not in sections:
             raise UsageError(f"nothing to list under {word!r}.{neighbours(word, sections)}")
-    for section in words or sections:
-        print(section)
-        if section == "runs":
-            for line in pages.runs(Path("runs")):
-                print(f"  {line}")
-            continue
-        data = Path(os.environ.get("SOURCEBENCH_DATA", "data"))
-        ready = pages.task_states(data) if section == "tasks" else {}
-        if section == "sources":
-            print("\n".join(pages.source_lines()))
-            continue
-        for name, entry in sorted(DRAWERS[section].entries().items()):
-            state = f"[{ready[name]}] " if name in ready else ""
-            print(f"  {name:<24} {state}{entry.summary}")
+    print("\n".join(pages.listing(words or sections)))
     return DONE
 
 
@@ -123,6 +109,14 @@ def doctor(words: list[str]) -> int:
         if not check.ok:
             print(f"     -> {check.cure}")
     return DONE if all(check.ok for check in found) else FAILED
+
+
+def fetch(words: list[str]) -> int:
+    """``fetch NAME ...``: data sets from their official downloads."""
+    from suite.fetch import fetch as get
+
+    get(words)
+    return DONE
 
 
 def preview(words: list[str]) -> int:
@@ -289,6 +283,7 @@ def places(config: DictConfig) -> Any:
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "list": list_entries,
     "doctor": doctor,
+    "fetch": fetch,
     "preview": preview,
     "properties": properties,
     "pretrain": pretrain,

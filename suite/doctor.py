@@ -212,6 +212,10 @@ def check_data(data: Path | None) -> str:
     missing = [f"{name} (no {folder}/)" for name, folder in wanted.items() if name not in found]
     parts = [f"found {', '.join(found) or 'no data set'}"]
     parts += [f"not there: {', '.join(missing)}"] if missing else []
+    archives = importlib.import_module("tasks.archives")
+    sources = {archives.of_folder(folder) for name, folder in wanted.items() if name not in found}
+    fetched = " ".join(sorted(source for source in sources if source))
+    parts += [f"to get them: sourcebench fetch {fetched}"] if fetched else []
     return f"{data}: {'; '.join(parts)}"
 
 

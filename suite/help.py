@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from suite.drawers import DRAWERS, presets
 from suite.drawers import facts as source_facts
+from tasks.archives import ALSO, DATA_SETS, of_folder
 
 VERBS = {
     "list": "what exists, one line each, and what is ready to run",
     "doctor": "is this machine fit? each line ok, or the cure",
+    "fetch": "data sets from their official downloads: licence and size first",
     "preview": "see and hear a source, or source=all: contact sheet, WAVs, the drawn factors",
     "properties": "measure sources as the encoder sees them: a table with intervals",
     "pretrain": "one experiment -> runs/<run_id>, resumable",
@@ -26,6 +29,11 @@ EXAMPLES = {
         "sourcebench doctor",
         "sourcebench doctor paths.data=/data/audio",
         "SOURCEBENCH_DATA=/data/audio sourcebench doctor",
+    ],
+    "fetch": [
+        "sourcebench fetch esc50 speech_commands dry=true",
+        "sourcebench fetch fsd50k paths.data=/data/audio mirror=https://mirror.example/fsd50k",
+        "sourcebench fetch urbansound8k from=/media/disk/archives",
     ],
     "preview": [
         "sourcebench preview source=dead_leaves source.shape=mixed count=12",
@@ -91,6 +99,8 @@ def of(verb: str) -> str:
     examples = "\n".join(f"  {line}" for line in EXAMPLES[verb])
     parts = [f"sourcebench {verb}: {VERBS[verb]}", f"Examples\n{examples}"]
     parts += [entries(section) for section in USES_ENTRIES.get(verb, ())]
+    if verb == "fetch":
+        parts.append(data_set_lines())
     if verb == "compare":
         parts.append(preset_lines("comparison"))
     if verb in ("preview", "pretrain", "compare"):
@@ -106,6 +116,15 @@ def entries(section: str) -> str:
     found = sorted(DRAWERS[section].entries().items())
     lines = [f"  {name:<16} {first_sentence(entry.summary)}" for name, entry in found]
     return "\n".join([section.capitalize(), *lines])
+
+
+def data_set_lines() -> str:
+    """The data sets that can be fetched, one line each."""
+    lines = []
+    for name, data_set in DATA_SETS.items():
+        lines.append(f"  {name:<32} {data_set.download_text:>16}  {data_set.licence}")
+    lines += [f"  {name:<32} {' and '.join(parts)}" for name, parts in ALSO.items()]
+    return "\n".join(["Data sets", *lines])
 
 
 def source_lines() -> list[str]:
@@ -146,11 +165,33 @@ def runs(folder: Path) -> list[str]:
     return lines or ["none yet; type: sourcebench compare comparison=quick"]
 
 
-def task_states(data: Path) -> dict[str, str]:
-    """``ready`` or ``data missing`` for each task."""
-    states = {}
-    for name in DRAWERS["tasks"].names():
+def task_lines(data: Path) -> list[str]:
+    """One line for each task, ready or not, and what to type for the data that are missing."""
+    lines, missing = [], []
+    for name, entry in sorted(DRAWERS["tasks"].entries().items()):
         task = DRAWERS["tasks"].get(name)
         there = task.embedded or (data / task.folder).is_dir()
-        states[name] = "ready" if there else "data missing"
-    return states
+        state = "ready" if there else "data missing"
+        lines.append(f"  {name:<16} [{state}] {entry.summary}")
+        source = None if there else of_folder(task.folder)
+        missing += [source] if source and source not in missing else []
+    if missing:
+        lines.append(f"  to get what is missing below {data}/: sourcebench fetch {' '.join(missing)}")
+    return lines
+
+
+def listing(sections: list[str]) -> list[str]:
+    """What ``sourcebench list`` prints of these sections."""
+    lines = []
+    for section in sections:
+        lines.append(section)
+        if section == "runs":
+            lines += [f"  {line}" for line in runs(Path("runs"))]
+        elif section == "sources":
+            lines += source_lines()
+        elif section == "tasks":
+            lines += task_lines(Path(os.environ.get("SOURCEBENCH_DATA", "data")))
+        else:
+            found = sorted(DRAWERS[section].entries().items())
+            lines += [f"  {name:<16} {entry.summary}" for name, entry in found]
+    return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import warnings
 from typing import TextIO
@@ -87,3 +88,53 @@ class Progress:
         """End the line."""
         if self.show and self.terminal and self.line:
             print(file=sys.stderr, flush=True)
+
+
+class Transferred:
+    """Prints how many bytes of a long transfer are done; any thread may tell."""
+
+    def __init__(self) -> None:
+        self.terminal = sys.stderr.isatty() and not _plain
+        self.every = 0.5 if self.terminal else 15.0
+        self.lock = threading.Lock()
+        self.doing = ""
+        self.first = 0
+        self.began = self.printed = time.perf_counter()
+        self.open = False  # a line that is rewritten has no end yet
+
+    def say(self, line: str) -> None:
+        """A sentence on a line of its own."""
+        with self.lock:
+            self.end()
+            print(line, file=sys.stderr, flush=True)
+
+    def reached(self, doing: str, done: int, total: int | None) -> None:
+        """``done`` of ``total`` bytes: twice a second on a terminal, else four times a minute."""
+        with self.lock:
+            now = time.perf_counter()
+            if doing != self.doing or done < self.first:
+                self.end()
+                self.doing, self.first, self.began, self.printed = doing, done, now, now
+            if now - self.printed < self.every:
+                return
+            self.printed = now
+            speed = (done - self.first) / max(now - self.began, 1e-9)
+            line = f"{doing}: {done / 1e6:,.0f} MB, {speed / 1e6:.1f} MB/s"
+            if total:
+                line = (
+                    f"{doing}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB ({100 * done / total:.0f} %)"
+                )
+                line += (
+                    f", {speed / 1e6:.1f} MB/s, {(total - done) / max(speed, 1.0) / 60:.1f} min left"
+                )
+            if self.terminal:
+                print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+                self.open = True
+            else:
+                print(line, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """End a line that was rewritten."""
+        if self.open:
+            print(file=sys.stderr, flush=True)
+            self.open = False

@@ -28,7 +28,10 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     (
         5,
         True,
-        ("suite.compare", "suite.comparison", "suite.ablate", "suite.gallery", "suite.properties"),
+        (
+            *("suite.compare", "suite.comparison", "suite.ablate", "suite.gallery"),
+            *("suite.properties", "suite.fetch"),
+        ),
     ),
     (4, True, ("suite.configuration",)),
     (3.5, False, ("suite.frozen",)),
