@@ -54,6 +54,7 @@ class ProcShader(GreyField, Source, name="procshader"):
     citation = "ours, after Baradad et al. 2022, arXiv 2211.16412"
     speed = "fast"
     needs = "nothing"
+    framed = True
 
     families: tuple[str, ...] = tuple(FAMILIES)
     programs: int | None = 1089  # as many as Shaders1k has

@@ -55,6 +55,7 @@ class StatisticalImage(Conversion):
     canvas whose sides do not halve often enough is cut from the next larger that does.
     """
 
+    framed: ClassVar[bool] = True  # cut from a long canvas, an input would be flat: its waves are long
     imposes_spectrum: ClassVar[bool] = False
     imposes_wavelets: ClassVar[bool] = False
     imposes_colours: ClassVar[bool] = False
