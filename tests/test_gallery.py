@@ -170,6 +170,14 @@ def test_a_source_that_needs_sounds_says_what_to_type_or_is_shown(tmp_path: Path
     assert "source.folder=pretrain_real" in page.said
 
 
+def test_a_slow_source_is_shown_in_its_brief_form(tmp_path: Path) -> None:
+    made, _ = show(tmp_path, "feature_vis_random")
+    assert made.failures == {}
+    page = read(made.page)
+    assert "source.form=small" in page.said
+    assert "feature_vis_random/sample-001.png" in page.files
+
+
 def test_the_fields_of_one_source_are_not_those_of_all(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"source=NAME source\.colour=pink"):
         show(tmp_path, "noise", words=("source.colour=pink",))

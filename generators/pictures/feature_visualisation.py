@@ -38,6 +38,7 @@ class FeatureVisRandom(FeatureVisualisation, Source, name="feature_vis_random"):
     citation = "Baradad et al. 2021, arXiv 2106.05963"
     speed = "slow"
     needs = "nothing"
+    in_brief = "form=small"
 
     form: Literal["full", "small"] = "full"
     side: int = 256  # of the full form's pictures
