@@ -41,7 +41,7 @@ class DeadLeaves(Source, name="dead_leaves"):
 
     kind = "picture"
     family = "dead leaves"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "fast"
     needs = "nothing"
 
@@ -147,7 +147,7 @@ class OrientedDeadLeaves(DeadLeaves, name="dead_leaves_oriented"):
 
     kind = "picture"
     family = "dead leaves"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "fast"
     needs = "nothing"
 
@@ -160,7 +160,7 @@ class MixedDeadLeaves(DeadLeaves, name="dead_leaves_mixed"):
 
     kind = "picture"
     family = "dead leaves"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "fast"
     needs = "nothing"
 

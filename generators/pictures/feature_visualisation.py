@@ -35,7 +35,7 @@ class FeatureVisRandom(FeatureVisualisation, Source, name="feature_vis_random"):
 
     kind = "picture"
     family = "random network"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "slow"
     needs = "nothing"
     in_brief = "form=small"
@@ -82,7 +82,7 @@ class FeatureVisDeadLeaves(FeatureVisualisation, Source, name="feature_vis_dead_
 
     kind = "picture"
     family = "random network"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "slow"
     needs = "a run pre-trained on dead leaves"
 

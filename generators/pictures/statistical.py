@@ -209,7 +209,7 @@ class Spectrum(StatisticalImage, Source, name="spectrum"):
 
     kind = "picture"
     family = "statistical image"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "fast"
     needs = "nothing"
 
@@ -222,7 +222,7 @@ class WaveletMarginals(StatisticalImage, Source, name="wmm"):
 
     kind = "picture"
     family = "statistical image"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "moderate"
     needs = "nothing"
 
@@ -235,7 +235,7 @@ class SpectrumColour(StatisticalImage, Source, name="spectrum_colour"):
 
     kind = "picture"
     family = "statistical image"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "moderate"
     needs = "nothing"
 
@@ -249,7 +249,7 @@ class SpectrumWavelets(StatisticalImage, Source, name="spectrum_wmm"):
 
     kind = "picture"
     family = "statistical image"
-    citation = "ours, after Baradad et al. 2021, arXiv 2106.05963"
+    citation = "ours, after Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "moderate"
     needs = "nothing"
 
@@ -263,7 +263,7 @@ class SpectrumColourWavelets(StatisticalImage, Source, name="spectrum_colour_wmm
 
     kind = "picture"
     family = "statistical image"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "moderate"
     needs = "nothing"
 
