@@ -50,13 +50,18 @@ class Alphabet:
         return out
 
 
+def tupled(value: Any) -> Any:
+    """A list, as a configuration writes a range, as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def alphabet(
     parts: Parts, whole: Source, where: str, given: Mapping[str, Any], instead: Mapping[str, str]
 ) -> Alphabet:
     """The primitives of ``parts``; those that have a field of ``given`` get that value.
 
-    Such a field, and one of level or noise, which the whole sets anew, would have no effect if it were
-    typed for a primitive: ``instead`` says for each what to type for the whole, "" where nothing.
+    Such a field, and one of level or noise, which the whole sets anew, has no effect where it is typed
+    for a primitive: ``instead`` says for each what to type for the whole, "" where nothing.
 
     Raises :class:`UsageError` where a part is no source of sounds, has no plain weight or a field
     without effect, or where all weights are 0; ``where`` is the key that was typed, for example
@@ -78,8 +83,9 @@ def alphabet(
                 f"Type for example {where}.{label}=1."
             )
         weights[label] = float(weight)
-        for key in values:
-            if key in instead:
+        usual = {field.name: field.default for field in fields(entry)}  # a configuration spells all
+        for key, value in values.items():
+            if key in instead and tupled(value) != usual.get(key):
                 cure = f"Type {instead[key]} instead." if instead[key] else "Leave it out."
                 raise UsageError(
                     f"{where}.{label}.{key} has no effect: {whole.name} decides it for all. {cure}"
