@@ -12,7 +12,7 @@ from typing import Any
 
 import generators
 from generators.base import Source
-from generators.drawer import UsageError, conforms
+from generators.drawer import UsageError, conforms, spelt
 from suite import drawers, registry
 from suite.encoder import Encoder
 from suite.frontend import FrontEnd
@@ -173,8 +173,7 @@ def typed(settings: type[Any], values: dict[str, Any], where: str) -> Any:
     values = {key: tupled(value) for key, value in values.items()}
     for key, value in values.items():
         if not conforms(value, hints[key]):
-            expected = str(hints[key]).replace("typing.", "")
-            raise UsageError(f"{where}.{key}={value!r} is of the wrong type: expected {expected}.")
+            raise UsageError(f"{where}.{key}={value!r}: expected {spelt(hints[key])}.")
         if hints[key] in (float, float | None) and value is not None:
             values[key] = float(value)  # 1 and 1.0 are one experiment
     return settings(**values)

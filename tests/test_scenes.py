@@ -149,6 +149,8 @@ def test_other_seeds_hear_other_samples_of_the_primitives() -> None:
         ({"primitives": {"audiopg": {"background_level": (0.0, 0.1)}}}, r"Type source.p_background="),
         ({"primitives": {"plucked": {"notes": (2, 3)}}}, r"Type source.event_notes="),
         ({"primitives": {"plucked": {"first_onset": (0.0, 1.0)}}}, "Leave it out"),
+        ({"seconds": float("inf")}, "seconds=inf: expected a finite number"),
+        ({"level_db": (float("nan"), 0.0)}, "expected a finite number"),
         ({"events": (0, 2)}, "events"),
         ({"silence_share": (0.0, 1.0)}, "silence_share"),
         ({"p_repeat": 1.5}, "p_repeat"),

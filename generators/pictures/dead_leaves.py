@@ -66,6 +66,11 @@ class DeadLeaves(Source, name="dead_leaves"):
                 f"radii from {self.radius_low} to {self.radius_high} in {self.radii} steps are no law. "
                 "Set 0 < source.radius_low < source.radius_high and source.radii >= 2."
             )
+        if not self.sigma > 0.0:
+            raise UsageError(
+                f"source.sigma={self.sigma}: radii follow r^-sigma, which needs a positive exponent. "
+                "Type source.sigma=3."
+            )
 
     @property
     def leaves(self) -> int:

@@ -78,7 +78,7 @@ class StatisticalImage(Conversion):
             if not 0.0 < low <= high:
                 raise UsageError(
                     f"source.{name}=[{low}, {high}]: expected two rising numbers over 0. "
-                    f"Type source.{name}=[0.5, 0.8]."
+                    f"Type source.{name}={[0.5, 3.5] if name == 'slope' else [0.4, 0.8]}."
                 )
 
     @property
