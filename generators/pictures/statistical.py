@@ -188,7 +188,7 @@ class StatisticalImage(Conversion):
         """Slopes of the amplitude spectrum, exponents of the marginals, and the palette."""
         wanted = index if self.size is None else index % self.size
         drawn = self.parameters(torch.tensor([wanted]))
-        facts: dict[str, Any] = {"iterations": self.iterations}
+        facts: dict[str, Any] = {}
         if self.imposes_spectrum:
             facts["slope_frequency"], facts["slope_time"] = drawn["slopes"][0].tolist()
         if self.imposes_wavelets:
@@ -200,7 +200,7 @@ class StatisticalImage(Conversion):
             facts["palette_rgb"] = drawn["palette_palette"][0, :count].tolist()
             facts["palette_shares"] = (length / length.sum()).tolist()
             facts["palette_blur_pixels"] = int(drawn["palette_blur"][0])
-        return facts
+        return {**facts, "iterations": self.iterations}
 
 
 @dataclass(kw_only=True)

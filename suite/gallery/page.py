@@ -20,7 +20,7 @@ READING = (
     "are log-mel images, the loudest pixel of the source the brightest. Click an image to see its "
     "pixels, unfold a sample for the factors that were drawn."
 )
-HEADLINE = 46  # characters of factors beside a sample's number
+HEADLINE = 60  # characters of factors beside a sample's number; the page cuts them to its width
 SPEEDS = {
     "fast": "100 samples/s or more",
     "moderate": "10 to 100 samples/s",
