@@ -104,7 +104,10 @@ def of(verb: str) -> str:
 def entries(section: str) -> str:
     """The entries of one drawer, one line each."""
     found = sorted(DRAWERS[section].entries().items())
-    lines = [f"  {name:<16} {first_sentence(entry.summary)}" for name, entry in found]
+    width = max(len(name) for name, _ in found)
+    lines = [
+        f"  {name:<{width}}  {first_sentence(entry.summary).replace('``', '')}" for name, entry in found
+    ]
     return "\n".join([section.capitalize(), *lines])
 
 
