@@ -72,7 +72,9 @@ class Source(ABC):
     citation: ClassVar[str]  # "Baradad et al. 2021, arXiv 2106.05963", or "ours"
     speed: ClassVar[Speed]  # at the default size
     needs: ClassVar[str]  # "nothing", or what the user brings: "a folder of sounds"
+    in_brief: ClassVar[str] = ""  # "form=small": a field that makes a slow source affordable for a look
     version: ClassVar[int] = 1  # raise when the same fields render something else: it keys the pools
+    framed: ClassVar[bool] = False  # a composition to be seen whole: do not draw it long and cut it
 
     seed: int = 0
     size: int | None = None
@@ -113,6 +115,10 @@ class Source(ABC):
             rate: int = getattr(self, "sample_rate")  # noqa: B009 a field of every waveform source
             return [(waveform, rate) for waveform in self.batch(indices)]
         return [None] * len(indices)
+
+    def made_of(self) -> dict[str, Source]:
+        """The sources that it is made of, by the key they are typed under: ``{"of.audiopg": ...}``."""
+        return {}
 
     def chances(self, rows: Tensor, progress: float) -> Tensor | None:
         """How likely samples ``rows`` of a finite pool are at a share ``progress`` of the training.

@@ -49,6 +49,10 @@ class ShuffledPatches(Whole, Source, name="shuffled_patches"):
             "shuffled_patches is no batch of waveforms or pictures: ask for images(indices, frontend)."
         )
 
+    def made_of(self) -> dict[str, Source]:
+        """The source that it destroys."""
+        return {f"of.{self.label}": self.child}
+
     def expect(self, indices: Tensor | list[int]) -> None:
         """Pass the indices to the source it is made of."""
         self.child.expect(self.distinct(indices))
@@ -129,6 +133,10 @@ class PhaseRandomised(Whole, Source, name="phase_randomised"):
             return waveform.div_(peak.clamp_min_(1.0)).clamp_(-1.0, 1.0)
 
         return in_chunks(render_chunk, parameters, device)
+
+    def made_of(self) -> dict[str, Source]:
+        """The source that it destroys."""
+        return {f"of.{self.label}": self.child}
 
     def expect(self, indices: Tensor | list[int]) -> None:
         """Pass the indices to the source it is made of."""

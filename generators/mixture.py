@@ -106,6 +106,10 @@ class Mixture(Whole, Source, name="mixture"):
         part = (draws.uniform(f"{own}/part")[:, None] >= bounds).sum(dim=1)
         return {"part": part, "place": draws.uniform(f"{own}/place")}
 
+    def made_of(self) -> dict[str, Source]:
+        """Its parts."""
+        return {f"parts.{label}": child for label, child in self.children.items()}
+
     def chances(self, rows: Tensor, progress: float) -> Tensor | None:
         """Relative probability of each row of a pool: its part's share among the part's rows."""
         if not self.scheduled:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
 STORAGE = (  # a full disk, a forbidden place, a file where a folder has to be
-    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
 )
 
@@ -66,7 +66,7 @@ def main(words: list[str] | None = None) -> int:
 def storage_advice(error: OSError) -> str:
     """What to do about a full or forbidden place."""
     where = error.filename or "the disk"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no space left at {where}. Free some (cache/ may be deleted), then type it again."
     return (
         f"{where} cannot be written ({error.strerror}). "

@@ -12,7 +12,7 @@ from typing import Any
 
 import generators
 from generators.base import Source
-from generators.drawer import UsageError, conforms
+from generators.drawer import UsageError, conforms, spelt
 from suite import drawers, registry
 from suite.encoder import Architecture, Encoder
 from suite.frontend import FrontEnd
@@ -96,16 +96,24 @@ class Experiment:
         return values
 
     def build_source(self, data: Path, cache: Path) -> Source:
-        """The source, with its geometry from the front-end and its seed from the experiment."""
+        """The source, with its geometry from the front-end and its seed from the experiment.
+
+        In a pool, pictures are as long as a clip, and inputs are cut from them; those that are to be
+        seen whole are as long as an input.
+        """
         source = {key: tupled(value) for key, value in located(self.source, data).items()}
         name = source.pop("name")
-        known = {field.name for field in dataclasses.fields(generators.catalogue.get(name))}
-        frames = self.frontend.frames if self.pool is None else max(CLIP_FRAMES, self.frontend.frames)
+        entry = generators.catalogue.get(name)
+        known = {field.name for field in dataclasses.fields(entry)}
+        whole = self.pool is None or entry.framed
+        frames = self.frontend.frames if whole else max(CLIP_FRAMES, self.frontend.frames)
         given: dict[str, Any] = {"seed": self.seed, "cache": cache}
         given |= {"height": self.frontend.bands, "width": frames}
         if self.pool is None:  # an index tells the time only where none comes again
             given["horizon"] = self.scale.steps * self.scale.batch
-        return generators.create(name, **source, **{k: v for k, v in given.items() if k in known})
+        made = generators.create(name, **source, **{k: v for k, v in given.items() if k in known})
+        refuse_rates(made, self.frontend.sample_rate, "source")
+        return made
 
     def build_masking(self) -> Masking:
         return build(drawers.masks, self.masking)
@@ -126,6 +134,18 @@ class Experiment:
         scale = self.scale
         size = {"width": scale.width, "depth": scale.depth, "heads": scale.heads}
         return Encoder(patch=scale.patch, **size, architecture=self.encoder)
+
+
+def refuse_rates(source: Source, rate: int, where: str) -> None:
+    """Raise :class:`UsageError` where sounds have another sample rate than the front-end's."""
+    for key, part in source.made_of().items():
+        refuse_rates(part, rate, f"{where}.{key}")
+    own = getattr(source, "sample_rate", rate)
+    if own != rate:
+        raise UsageError(
+            f"{where}.sample_rate={own}: the front-end hears every sound at {rate} Hz, so this one "
+            f"would be at another pitch and speed. Leave it out, or type {where}.sample_rate={rate}."
+        )
 
 
 def build(drawer: Any, values: dict[str, Any]) -> Any:
@@ -159,8 +179,7 @@ def typed(settings: type[Any], values: dict[str, Any], where: str) -> Any:
     values = {key: tupled(value) for key, value in values.items()}
     for key, value in values.items():
         if not conforms(value, hints[key]):
-            expected = str(hints[key]).replace("typing.", "")
-            raise UsageError(f"{where}.{key}={value!r} is of the wrong type: expected {expected}.")
+            raise UsageError(f"{where}.{key}={value!r}: expected {spelt(hints[key])}.")
         if hints[key] in (float, float | None) and value is not None:
             values[key] = float(value)  # 1 and 1.0 are one experiment
     return settings(**values)

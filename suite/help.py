@@ -114,7 +114,10 @@ def of(verb: str) -> str:
 def entries(section: str) -> str:
     """The entries of one drawer, one line each."""
     found = sorted(DRAWERS[section].entries().items())
-    lines = [f"  {name:<16} {first_sentence(entry.summary)}" for name, entry in found]
+    width = max(len(name) for name, _ in found)
+    lines = [
+        f"  {name:<{width}}  {first_sentence(entry.summary).replace('``', '')}" for name, entry in found
+    ]
     return "\n".join([section.capitalize(), *lines])
 
 
@@ -172,7 +175,7 @@ def task_lines(data: Path) -> list[str]:
         task = DRAWERS["tasks"].get(name)
         there = task.embedded or (data / task.folder).is_dir()
         state = "ready" if there else "data missing"
-        lines.append(f"  {name:<16} [{state}] {entry.summary}")
+        lines.append(f"  {name:<24} [{state}] {entry.summary}")
         source = None if there else of_folder(task.folder)
         missing += [source] if source and source not in missing else []
     if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -126,7 +127,7 @@ def open_pool(
             part = path.with_suffix(".part")
             shape = source.images([0], frontend).shape
             # Written in order, not through a memory map: a full disk is an error, not a dead process.
-            with part.open("wb") as file:
+            with removed_if_unfinished(part), part.open("wb") as file:
                 description = {"descr": "<f2", "fortran_order": False, "shape": (size, *shape[1:])}
                 np.lib.format.write_array_header_1_0(file, description)
                 order = torch.arange(size)
@@ -144,6 +145,17 @@ def open_pool(
             write_atomically(path.with_suffix(".json"), json.dumps(header, indent=1).encode())
             part.replace(path)
     return Pool(np.load(path, mmap_mode="r"))
+
+
+@contextlib.contextmanager
+def removed_if_unfinished(part: Path) -> Iterator[None]:
+    """Give a full disk its space back, and name the file in the error."""
+    try:
+        yield
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        error.filename = error.filename or str(part)
+        raise
 
 
 @dataclass

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import difflib
 import importlib
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -123,10 +124,9 @@ class Drawer:
         hints = typing.get_type_hints(entry_class)
         for key, value in fields.items():
             if not conforms(value, hints[key]):
-                expected = str(hints[key]).replace("typing.", "")
-                raise UsageError(
-                    f"{self.noun}.{key}={value!r} is of the wrong type: expected {expected}."
-                )
+                raise UsageError(f"{self.noun}.{key}={value!r}: expected {spelt(hints[key])}.")
+            if not finite(value):
+                raise UsageError(f"{self.noun}.{key}={value!r}: expected a finite number.")
         return entry_class(**fields)
 
 
@@ -135,6 +135,20 @@ def neighbours(word: str, known: list[str]) -> str:
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
     return f"{guess} Known: {', '.join(sorted(known))}."
+
+
+def spelt(hint: Any) -> str:
+    """A type hint in words: ``one of white, pink, brown``, else as it is written."""
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(map(str, typing.get_args(hint)))}"
+    return f"a value of type {hint.__name__ if isinstance(hint, type) else hint}".replace("typing.", "")
+
+
+def finite(value: Any) -> bool:
+    """Whether no number in a plain value is infinite or none at all."""
+    if isinstance(value, (list, tuple)):
+        return all(map(finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def conforms(value: Any, hint: Any) -> bool:

@@ -257,3 +257,5 @@ def test_a_canvas_without_pixels_is_refused() -> None:
 def test_radii_that_are_no_law_are_refused() -> None:
     with pytest.raises(UsageError, match="radius_low"):
         generators.create("dead_leaves", radius_low=1.5)
+    with pytest.raises(UsageError, match=r"Type source\.sigma=3"):
+        generators.create("dead_leaves", sigma=-1.0)

@@ -24,6 +24,42 @@ def experiment(*words: str) -> Experiment:
     return experiment_of(configure(list(words)))
 
 
+@pytest.mark.parametrize(
+    ("words", "frames"),
+    [
+        (("source=dead_leaves",), 1024),
+        (("source=dead_leaves", "pool=null"), 208),
+        (("source=rcdb",), 208),
+        (("source=spectrum",), 208),
+        (("source=rcdb", "frontend=kaldi"), 1024),
+    ],
+)
+def test_pictures_to_be_seen_whole_are_as_long_as_an_input(words: tuple[str, ...], frames: int) -> None:
+    source = experiment(*words).build_source(Path("data"), Path("cache"))
+    assert vars(source)["width"] == frames
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (("source=noise", "source.sample_rate=8000"), "source.sample_rate=8000"),
+        (
+            ("source=mixture", "source.parts.noise.sample_rate=8000", "source.parts.audiopg=1"),
+            "source.parts.noise.sample_rate=8000",
+        ),
+        (
+            ("source=shuffled_patches", "source.of.noise.sample_rate=8000"),
+            "source.of.noise.sample_rate=8000",
+        ),
+    ],
+)
+def test_a_sound_at_another_rate_than_the_front_ends_is_refused(
+    words: tuple[str, ...], where: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{re.escape(where)}: .*16000 Hz"):
+        experiment(*words).build_source(Path("data"), Path("cache"))
+
+
 def build(built: Experiment) -> None:
     """Everything that checks a field."""
     built.build_source(Path("data"), Path("cache"))

@@ -213,7 +213,7 @@ def test_a_run_is_known_by_its_weights_and_not_by_its_place(tmp_path: Path) -> N
 
 def test_a_network_trained_on_dead_leaves_has_to_be_given(tmp_path: Path) -> None:
     for run in (None, tmp_path):
-        with pytest.raises(DataMissing, match="sourcebench pretrain source=dead_leaves"):
+        with pytest.raises(DataMissing, match="sourcebench pretrain source=dead_leaves_mixed"):
             generators.create("feature_vis_dead_leaves", run=run)
     other = dead_leaves_run(tmp_path, source="audiopg")
     with pytest.raises(UsageError, match="trained on audiopg"):

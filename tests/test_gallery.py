@@ -21,7 +21,8 @@ import generators
 from generators.base import Source
 from generators.drawer import UsageError
 from suite import cli, drawers
-from suite.gallery import gallery, time_limit
+from suite.configuration import configure, experiment_of
+from suite.gallery import brought, gallery, time_limit
 
 VOID = {"meta", "img", "input", "link", "br"}
 
@@ -168,6 +169,16 @@ def test_a_source_that_needs_sounds_says_what_to_type_or_is_shown(tmp_path: Path
     page = read(made.page)
     assert "recordings/sample-001.wav" in page.files
     assert "source.folder=pretrain_real" in page.said
+
+
+def test_a_slow_source_is_shown_in_its_brief_form(tmp_path: Path) -> None:
+    for name, entry in drawers.sources.entries().items():
+        words = brought(name, tmp_path)
+        assert words == ([f"source.{entry.facts['in_brief']}"] if "in_brief" in entry.facts else [])
+    (word,) = brought("feature_vis_random", tmp_path)
+    assert (
+        vars(experiment_of(configure(["source=feature_vis_random", word])))["source"]["form"] == "small"
+    )
 
 
 def test_the_fields_of_one_source_are_not_those_of_all(tmp_path: Path) -> None:

@@ -139,10 +139,13 @@ def test_what_cannot_be_shown_is_refused_with_the_key_to_change(tmp_path: Path) 
         preview(source, FRONTEND, RANDOM, (16, 16), blocked, count=1)
 
 
-def test_a_caption_ends_with_the_last_factor_that_fits() -> None:
+def test_a_caption_has_the_factors_that_fit() -> None:
     factors = {"f0_hz": 440.123, "mode": "fm", "onset_seconds": [0.5] * 9, "text": "x" * 200, "late": 1}
-    expected = "f0 hz 440  ·  mode fm  ·  onset seconds [0.5, 0.5, 0.5, 0.5, ...]  ..."
-    assert caption(factors) == expected
+    known = "f0 hz 440  ·  mode fm"
+    assert caption(factors) == f"{known}  ·  onset seconds [0.5, 0.5, 0.5, 0.5, ...]  ·  late 1  ..."
+    assert caption(factors, 48) == f"{known}  ·  late 1  ..."
+    assert caption(factors, 50) == f"{known}  ·  onset seconds [0.5, ...]  ..."
+    assert caption({"slope": -0.0}) == "slope 0"
 
 
 def test_groups_of_factors_are_cut_like_lists() -> None:

@@ -19,6 +19,7 @@ from generators.sounds.reverberation import (
     add_room,
     crossover,
     impulse_response,
+    in_room,
 )
 
 RATE = 16000
@@ -145,13 +146,32 @@ def test_a_clip_is_the_dry_sources_clip_in_its_room() -> None:
     ).sample(4)
     drawn = source.parameters(torch.tensor([4]))
     response = impulse_response({key: drawn[key] for key in ROOM}, float(drawn["rt60_seconds"]), RATE)
-    expected = np.convolve(dry.double(), response[0].double())[: len(dry)]
+    filtered = scipy.signal.lfilter(
+        *scipy.signal.butter(2, 40.0, "high", fs=RATE), response[0].double()
+    )
+    expected = np.convolve(dry.double(), filtered)[: len(dry)]
     expected *= 10 ** (float(drawn["peak_db"]) / 20) / np.abs(expected).max()
     assert np.abs(source.sample(4).numpy() - expected).max() < 1e-4
     told = source.describe(4)
     assert told["dry"] == "struck"
     assert "voice_body" in told
     assert told["distance_m"] == pytest.approx(math.dist(told["source_m"], told["microphone_m"]))
+
+
+def test_a_room_does_not_amplify_what_nobody_hears() -> None:
+    clicks = torch.zeros(6, RATE)
+    clicks[:, 100:300] = 1.0  # most of its power is below 80 Hz
+    drawn = rooms(6, rt60_seconds=(0.8, 1.0))
+    heard, raw = (
+        np.abs(np.fft.rfft(made.double().numpy())) ** 2  # a bin is one hertz
+        for made in (
+            in_room(clicks, drawn, 1.0, RATE),
+            add_room(clicks, impulse_response(drawn, 1.0, RATE)),
+        )
+    )
+    assert (raw[:, :20].sum(axis=1) > 0.3 * raw.sum(axis=1)).all()
+    assert (heard[:, :10].sum(axis=1) < 0.01 * raw[:, :10].sum(axis=1)).all()
+    np.testing.assert_allclose(heard[:, 200:].sum(axis=1), raw[:, 200:].sum(axis=1), rtol=0.02)
 
 
 def test_rooms_are_drawn_from_their_fields() -> None:
@@ -176,6 +196,10 @@ def test_rooms_are_drawn_from_their_fields() -> None:
         ({"dry": {"plucked": [1, 0]}}, "weight"),
         ({"dry": {"plucked": 0}}, "all 0"),
         ({"dry": {"plucked": {"f0_hz": (9e4, 9e5)}}}, "dry.plucked.f0_hz"),
+        ({"dry": {"plucked": {"seconds": 2.0}}}, r"dry.plucked.seconds .*Type source.seconds="),
+        ({"dry": {"plucked": {"sample_rate": 8000}}}, r"Type source.sample_rate="),
+        ({"dry": {"struck": {"peak_db": (-3.0, 0.0)}}}, r"dry.struck.peak_db .*Type source.peak_db="),
+        ({"dry": {"struck": {"p_background": 1.0}}}, r"Type source.p_background="),
         ({"room_m": (0.5, 3.0)}, "room_m"),
         ({"rt60_seconds": (0.0, 1.0)}, "rt60_seconds"),
         ({"rt60_high_ratio": (0.5, 1.5)}, "rt60_high_ratio"),

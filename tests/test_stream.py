@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -194,6 +195,19 @@ def test_a_reopened_pool_is_identical_and_not_rendered_again(tmp_path: Path) -> 
     assert calls == []
     assert path.stat().st_mtime_ns == changed
     assert json.loads(path.with_suffix(".json").read_text())["source"] == "noise"
+
+
+def test_a_pool_that_the_disk_cannot_hold_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"\.part'") as refused:
+        open_pool(tmp_path, NOISE, FRONTEND, 20)
+    assert refused.value.errno == errno.ENOSPC
+    assert [path.suffix for path in (tmp_path / "pools").iterdir()] == [".lock"]
 
 
 def test_a_pool_is_named_by_what_is_in_it(tmp_path: Path) -> None:

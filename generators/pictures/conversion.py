@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -204,6 +204,8 @@ class Pattern(Conversion, ABC):
 
     ``transpose`` first exchanges the pattern's axes, time for frequency.
     """
+
+    framed: ClassVar[bool] = True  # cut from a long canvas, an input would show a corner of it
 
     seed: int = 0
     fit: Fit = "resize"

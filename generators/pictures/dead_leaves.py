@@ -41,7 +41,7 @@ class DeadLeaves(Source, name="dead_leaves"):
 
     kind = "picture"
     family = "dead leaves"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "fast"
     needs = "nothing"
 
@@ -65,6 +65,11 @@ class DeadLeaves(Source, name="dead_leaves"):
             raise UsageError(
                 f"radii from {self.radius_low} to {self.radius_high} in {self.radii} steps are no law. "
                 "Set 0 < source.radius_low < source.radius_high and source.radii >= 2."
+            )
+        if not self.sigma > 0.0:
+            raise UsageError(
+                f"source.sigma={self.sigma}: radii follow r^-sigma, which needs a positive exponent. "
+                "Type source.sigma=3."
             )
 
     @property
@@ -147,7 +152,7 @@ class OrientedDeadLeaves(DeadLeaves, name="dead_leaves_oriented"):
 
     kind = "picture"
     family = "dead leaves"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "fast"
     needs = "nothing"
 
@@ -160,7 +165,7 @@ class MixedDeadLeaves(DeadLeaves, name="dead_leaves_mixed"):
 
     kind = "picture"
     family = "dead leaves"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "fast"
     needs = "nothing"
 

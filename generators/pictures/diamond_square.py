@@ -27,7 +27,7 @@ class DiamondSquare(GreyField, Source, name="diamond_square"):
 
     kind = "picture"
     family = "texture field"
-    citation = "Fournier, Fussell, Carpenter 1982"
+    citation = "Fournier, Fussell, Carpenter 1982, Communications of the ACM 25(6)"
     speed = "fast"
     needs = "nothing"
 

@@ -15,6 +15,7 @@ from .gradient_ascent import FeatureVisualisation
 from .visualised_networks import (
     RESNET_50,
     SMALL,
+    TWO_COMMANDS,
     Features,
     FinishedRun,
     encoder_features,
@@ -35,9 +36,10 @@ class FeatureVisRandom(FeatureVisualisation, Source, name="feature_vis_random"):
 
     kind = "picture"
     family = "random network"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "slow"
     needs = "nothing"
+    in_brief = "form=small"
 
     form: Literal["full", "small"] = "full"
     side: int = 256  # of the full form's pictures
@@ -76,12 +78,15 @@ class FeatureVisDeadLeaves(FeatureVisualisation, Source, name="feature_vis_dead_
     ``run`` is a finished run of this suite, its encoder trained on dead leaves; its D features are the
     channels of its last tokens, averaged over the patches, and the picture is made straight on the
     canvas, in grey, standardised by itself for the network (the reference maximises a contrastive
-    ResNet-50's). ``scale=nano`` is the form for a CPU. ``grey`` and ``fit`` are idle.
+    ResNet-50's). ``grey`` and ``fit`` are idle. Two commands, of a quarter of an hour on two cores:
+
+        sourcebench pretrain source=dead_leaves_mixed scale=nano
+        sourcebench preview source=feature_vis_dead_leaves source.run=runs/dead_leaves_mixed-...
     """
 
     kind = "picture"
     family = "random network"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "slow"
     needs = "a run pre-trained on dead leaves"
 
@@ -98,8 +103,7 @@ class FeatureVisDeadLeaves(FeatureVisualisation, Source, name="feature_vis_dead_
         trained_on = self.finished.experiment["source"]["name"]
         if not str(trained_on).startswith("dead_leaves"):
             raise UsageError(
-                f"source.run={self.run} was trained on {trained_on}, not on dead leaves. Type "
-                "`sourcebench pretrain source=dead_leaves source.shape=mixed` and give its folder."
+                f"source.run={self.run} was trained on {trained_on}, not on dead leaves. {TWO_COMMANDS}"
             )
         self.check_fields(least=8)
 
@@ -109,8 +113,7 @@ class FeatureVisDeadLeaves(FeatureVisualisation, Source, name="feature_vis_dead_
         if self.run is None:
             raise DataMissing(
                 "feature_vis_dead_leaves shows a network trained on dead leaves, and none is given. "
-                "Type `sourcebench pretrain source=dead_leaves source.shape=mixed`, then source.run= "
-                "and the folder that it names."
+                f"{TWO_COMMANDS}"
             )
         return FinishedRun(Path(self.run))
 

@@ -47,7 +47,7 @@ class GrayScott(GreyField, Source, name="gray_scott"):
 
     kind = "picture"
     family = "texture field"
-    citation = "Pearson 1993, arXiv patt-sol/9304003"
+    citation = "Pearson 1993, Science 261; arXiv patt-sol/9304003"
     speed = "moderate"
     needs = "nothing"
 

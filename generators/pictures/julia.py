@@ -38,6 +38,7 @@ class Julia(GreyField, Source, name="julia"):
     citation = "Julia 1918; Mandelbrot 1980"
     speed = "moderate"
     needs = "nothing"
+    framed = True
 
     highest_degree: int = 4
     iterations: int = 96

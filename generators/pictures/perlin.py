@@ -27,7 +27,7 @@ class Perlin(GreyField, Source, name="perlin"):
 
     kind = "picture"
     family = "texture field"
-    citation = "Perlin 1985; Perlin 2002"
+    citation = "Perlin 1985, SIGGRAPH; Perlin 2002, SIGGRAPH"
     speed = "fast"
     needs = "nothing"
 

@@ -51,9 +51,10 @@ class ProcShader(GreyField, Source, name="procshader"):
 
     kind = "picture"
     family = "shader"
-    citation = "ours, after Baradad et al. 2022, arXiv 2211.16412"
+    citation = "ours, after Baradad et al. 2022, NeurIPS; arXiv 2211.16412"
     speed = "fast"
     needs = "nothing"
+    framed = True
 
     families: tuple[str, ...] = tuple(FAMILIES)
     programs: int | None = 1089  # as many as Shaders1k has

@@ -32,7 +32,7 @@ class ShaderFiles(Pattern, Source, name="shader_files"):
 
     kind = "picture"
     family = "shader"
-    citation = "Baradad et al. 2022, arXiv 2211.16412"
+    citation = "Baradad et al. 2022, NeurIPS; arXiv 2211.16412"
     speed = "moderate"
     needs = "a folder of fragment shaders"
 

@@ -55,6 +55,7 @@ class StatisticalImage(Conversion):
     canvas whose sides do not halve often enough is cut from the next larger that does.
     """
 
+    framed: ClassVar[bool] = True  # cut from a long canvas, an input would be flat: its waves are long
     imposes_spectrum: ClassVar[bool] = False
     imposes_wavelets: ClassVar[bool] = False
     imposes_colours: ClassVar[bool] = False
@@ -77,7 +78,7 @@ class StatisticalImage(Conversion):
             if not 0.0 < low <= high:
                 raise UsageError(
                     f"source.{name}=[{low}, {high}]: expected two rising numbers over 0. "
-                    f"Type source.{name}=[0.5, 0.8]."
+                    f"Type source.{name}={[0.5, 3.5] if name == 'slope' else [0.4, 0.8]}."
                 )
 
     @property
@@ -187,7 +188,7 @@ class StatisticalImage(Conversion):
         """Slopes of the amplitude spectrum, exponents of the marginals, and the palette."""
         wanted = index if self.size is None else index % self.size
         drawn = self.parameters(torch.tensor([wanted]))
-        facts: dict[str, Any] = {"iterations": self.iterations}
+        facts: dict[str, Any] = {}
         if self.imposes_spectrum:
             facts["slope_frequency"], facts["slope_time"] = drawn["slopes"][0].tolist()
         if self.imposes_wavelets:
@@ -199,7 +200,7 @@ class StatisticalImage(Conversion):
             facts["palette_rgb"] = drawn["palette_palette"][0, :count].tolist()
             facts["palette_shares"] = (length / length.sum()).tolist()
             facts["palette_blur_pixels"] = int(drawn["palette_blur"][0])
-        return facts
+        return {**facts, "iterations": self.iterations}
 
 
 @dataclass(kw_only=True)
@@ -208,7 +209,7 @@ class Spectrum(StatisticalImage, Source, name="spectrum"):
 
     kind = "picture"
     family = "statistical image"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "fast"
     needs = "nothing"
 
@@ -221,7 +222,7 @@ class WaveletMarginals(StatisticalImage, Source, name="wmm"):
 
     kind = "picture"
     family = "statistical image"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "moderate"
     needs = "nothing"
 
@@ -234,7 +235,7 @@ class SpectrumColour(StatisticalImage, Source, name="spectrum_colour"):
 
     kind = "picture"
     family = "statistical image"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "moderate"
     needs = "nothing"
 
@@ -248,7 +249,7 @@ class SpectrumWavelets(StatisticalImage, Source, name="spectrum_wmm"):
 
     kind = "picture"
     family = "statistical image"
-    citation = "ours, after Baradad et al. 2021, arXiv 2106.05963"
+    citation = "ours, after Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "moderate"
     needs = "nothing"
 
@@ -262,7 +263,7 @@ class SpectrumColourWavelets(StatisticalImage, Source, name="spectrum_colour_wmm
 
     kind = "picture"
     family = "statistical image"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "moderate"
     needs = "nothing"
 

@@ -14,7 +14,7 @@ class StyleGANRandom(UntrainedStyleGAN, Source, name="stylegan_random"):
 
     kind = "picture"
     family = "random network"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "slow"
     needs = "nothing"
     dense = True
@@ -26,7 +26,7 @@ class StyleGANHighFrequency(UntrainedStyleGAN, Source, name="stylegan_high_frequ
 
     kind = "picture"
     family = "random network"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "slow"
     needs = "nothing"
     signed = True
@@ -44,7 +44,7 @@ class StyleGANSparse(UntrainedStyleGAN, Source, name="stylegan_sparse"):
 
     kind = "picture"
     family = "random network"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "slow"
     needs = "nothing"
     envelope = "peak one"
@@ -59,7 +59,7 @@ class StyleGANOriented(UntrainedStyleGAN, Source, name="stylegan_oriented"):
 
     kind = "picture"
     family = "random network"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "slow"
     needs = "nothing"
     envelope = "laplace"

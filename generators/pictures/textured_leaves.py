@@ -31,7 +31,7 @@ class TexturedDeadLeaves(DeadLeaves, name="dead_leaves_textured"):
 
     kind = "picture"
     family = "dead leaves"
-    citation = "Baradad et al. 2021, arXiv 2106.05963"
+    citation = "Baradad et al. 2021, NeurIPS; arXiv 2106.05963"
     speed = "fast"
     needs = "nothing"
 

@@ -48,7 +48,7 @@ class Tilings(GreyField, Source, name="tilings"):
 
     kind = "picture"
     family = "texture field"
-    citation = "ours, after Kataoka et al. 2021 (TileDB)"
+    citation = "ours, after Kataoka et al. 2021, ICCV workshops (TileDB)"
     speed = "fast"
     needs = "nothing"
 

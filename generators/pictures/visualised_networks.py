@@ -116,6 +116,11 @@ def random_features(seed: int, shape: ResidualShape, device: str) -> Features:
 # ---------------------------------------------------------------------------------------------------
 # A trained network
 
+TWO_COMMANDS = (
+    "Type `sourcebench pretrain source=dead_leaves_mixed`, which ends with the folder of its run, then "
+    "the same command as before with source.run=FOLDER."
+)
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -130,9 +135,7 @@ class FinishedRun:
         if not path.exists() or not self.weights_path.exists():
             raise DataMissing(
                 f"{self.folder} is no finished run: it lacks experiment.yaml or checkpoint/"
-                f"{self.weights_path.name}. Make one with `sourcebench pretrain source=dead_leaves "
-                "source.shape=mixed` and type "
-                "source.run= and the folder that it names."
+                f"{self.weights_path.name}. {TWO_COMMANDS}"
             )
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(settings, dict) or not {"source", "scale"} <= settings.keys():

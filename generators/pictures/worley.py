@@ -33,7 +33,7 @@ class Worley(GreyField, Source, name="worley"):
 
     kind = "picture"
     family = "texture field"
-    citation = "Worley 1996"
+    citation = "Worley 1996, SIGGRAPH"
     speed = "fast"
     needs = "nothing"
 

@@ -13,6 +13,11 @@ from ..base import Source
 from ..drawer import UsageError
 from ..parts import Parts, create, sources, spelt_out
 
+LEVEL = ("peak_db", "level", "rms_db")  # fields of a sound's level, of AudioPG's among them
+BACKGROUND = (
+    *("p_background", "background", "background_db"),
+    *("background_scale", "background_level", "background_snr_db"),
+)
 ALPHABET = ("plucked", "struck", "sweeps", "grains", "formants", "textures")
 
 
@@ -45,11 +50,22 @@ class Alphabet:
         return out
 
 
-def alphabet(parts: Parts, whole: Source, where: str, given: Mapping[str, Any]) -> Alphabet:
+def tupled(value: Any) -> Any:
+    """A list, as a configuration writes a range, as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def alphabet(
+    parts: Parts, whole: Source, where: str, given: Mapping[str, Any], instead: Mapping[str, str]
+) -> Alphabet:
     """The primitives of ``parts``; those that have a field of ``given`` get that value.
 
-    Raises :class:`UsageError` where a part is no source of sounds, has no plain weight, or where all
-    weights are 0; ``where`` is the key that was typed, for example ``source.primitives``.
+    Such a field, and one of level or noise, which the whole sets anew, has no effect where it is typed
+    for a primitive: ``instead`` says for each what to type for the whole, "" where nothing.
+
+    Raises :class:`UsageError` where a part is no source of sounds, has no plain weight or a field
+    without effect, or where all weights are 0; ``where`` is the key that was typed, for example
+    ``source.primitives``.
     """
     spelt = spelt_out(parts, where, weighted=True)
     weights = {}
@@ -67,6 +83,13 @@ def alphabet(parts: Parts, whole: Source, where: str, given: Mapping[str, Any]) 
                 f"Type for example {where}.{label}=1."
             )
         weights[label] = float(weight)
+        usual = {field.name: field.default for field in fields(entry)}  # a configuration spells all
+        for key, value in values.items():
+            if key in instead and tupled(value) != usual.get(key):
+                cure = f"Type {instead[key]} instead." if instead[key] else "Leave it out."
+                raise UsageError(
+                    f"{where}.{label}.{key} has no effect: {whole.name} decides it for all. {cure}"
+                )
         own = {field.name for field in fields(entry) if field.init}
         values |= {key: value for key, value in given.items() if key in own}
     if not sum(weights.values()) > 0.0:

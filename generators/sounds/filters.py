@@ -31,6 +31,13 @@ def lowpass_biquad(cycles_per_sample: Tensor, quality: float) -> tuple[Tensor, T
     return b / norm, a / norm
 
 
+def highpass_biquad(cycles_per_sample: Tensor, quality: float) -> tuple[Tensor, Tensor]:
+    """His high-pass, as :func:`lowpass_biquad`: 0 at 0 Hz, 1 at half the sample rate."""
+    _, a = lowpass_biquad(cycles_per_sample, quality)  # both have the same poles
+    top = (1.0 - a[:, :1] + a[:, 1:]) / 4.0  # (1 + cos w) / 2 over 1 + alpha
+    return torch.cat([top, -2.0 * top, top], dim=1), a
+
+
 @dataclass(frozen=True)
 class BiquadTables:
     """What :func:`run_biquad` multiplies with, for B filters and signals of a given length."""

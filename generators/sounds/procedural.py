@@ -34,7 +34,7 @@ class AudioPG(ProceduralSettings, Source, name="audiopg"):
 
     kind = "waveform"
     family = "procedural sound"
-    citation = "AudioPG 2026, arXiv 2606.14791"
+    citation = "Liu et al. 2026, ICMR; arXiv 2606.14791"
     speed = "fast"
     needs = "nothing"
 

@@ -19,7 +19,7 @@ class AudioPGClean(AudioPG, name="audiopg_clean"):
 
     kind = "waveform"
     family = "procedural sound"
-    citation = "ours, after AudioPG 2026, arXiv 2606.14791"
+    citation = "ours, after Liu et al. 2026, ICMR; arXiv 2606.14791"
     speed = "fast"
     needs = "nothing"
 

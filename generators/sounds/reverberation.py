@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..base import Draws, white_noise
 from ..dsp import ROW
+from .filters import biquad_tables, highpass_biquad, run_biquad
 from .layout import check_positive, check_ranges, check_scales, log_uniform
 
 SPEED_OF_SOUND = 343.0  # metres per second, dry air at 20 degrees
@@ -26,6 +27,7 @@ EARLY_LENGTHS = 5.0  # all images nearer than this many shortest sides are withi
 TAPS = 16  # of the windowed sinc that places an image between samples
 CROSSOVER_HZ = 1500.0  # below, the drawn reverberation time; above, the shorter one
 CROSSOVER_TAPS = 127
+INFRASOUND_HZ = 40.0  # images add up without limit towards 0 Hz, where no source radiates
 FACTORS = ("room_m", "rt60_seconds", "rt60_high_seconds", "source_m", "microphone_m")
 
 
@@ -171,6 +173,22 @@ def lowpass_matrix(sample_rate: int) -> Tensor:
     for shift in range(ROW):
         matrix[shift : shift + CROSSOVER_TAPS, shift] = kernel
     return matrix.float()
+
+
+def in_room(waveform: Tensor, drawn: dict[str, Tensor], seconds: float, sample_rate: int) -> Tensor:
+    """Waveforms ``(B, n)`` of at most ``seconds`` as heard in drawn rooms, without infrasound.
+
+    All images of a wave much longer than the room are in phase, so that its response has a gain at 0 Hz
+    that no sound has in a room. Allen and Berkley (1979) take it out by a high-pass, and so do we.
+    """
+    device = waveform.device
+    rt60 = drawn["rt60_seconds"]
+    response = impulse_response(drawn, min(float(rt60.max()), seconds), sample_rate)
+    cutoff = torch.full((len(response),), INFRASOUND_HZ / sample_rate, dtype=torch.float64)
+    b, a = highpass_biquad(cutoff, 0.5**0.5)
+    tables = biquad_tables(b.to(device), a.to(device), response.shape[1])
+    time = torch.arange(response.shape[1], dtype=torch.float64, device=device) / sample_rate
+    return add_room(waveform, run_biquad(response, tables) * (time < rt60[:, None]))
 
 
 def add_room(waveform: Tensor, response: Tensor) -> Tensor:

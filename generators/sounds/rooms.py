@@ -11,9 +11,9 @@ from torch import Tensor
 from .. import dsp
 from ..base import Draws, Source
 from ..parts import Parts
-from .alphabet import alphabet
+from .alphabet import BACKGROUND, LEVEL, alphabet
 from .layout import Clip, drawn_of, pick_weighted
-from .reverberation import Shoebox, add_room, impulse_response
+from .reverberation import Shoebox, in_room
 
 
 @dataclass(kw_only=True)
@@ -22,8 +22,9 @@ class Rooms(Clip, Shoebox, Source, name="rooms"):
 
     ``dry`` are the sources that sound in the rooms, with weights. Sample i is the drawn source's
     sample i as a microphone hears it: direct sound, early reflections of a shoebox by image sources
-    (Allen, Berkley 1979), then a diffuse tail that falls at the drawn reverberation times. Length,
-    level and background noise are the room's, so those fields of ``dry`` have no effect.
+    (Allen, Berkley 1979), then a diffuse tail that falls at the drawn reverberation times; nothing
+    below 40 Hz. Length,
+    level and background noise are the room's, so those fields of ``dry`` are refused.
     """
 
     kind = "waveform"
@@ -31,6 +32,7 @@ class Rooms(Clip, Shoebox, Source, name="rooms"):
     citation = "Allen & Berkley 1979, JASA 65; Lehmann & Johansson 2010, IEEE TASLP 18"
     speed = "moderate"
     needs = "nothing"
+    version = 2  # without infrasound
 
     dry: Parts = field(
         default_factory=lambda: {
@@ -51,7 +53,13 @@ class Rooms(Clip, Shoebox, Source, name="rooms"):
             "peak_db": (0.0, 0.0),
             "p_background": 0.0,
         }
-        self.alphabet = alphabet(self.dry, self, "source.dry", given)
+        instead = {
+            "seconds": "source.seconds=10.24",
+            "sample_rate": "source.sample_rate=16000",
+            **dict.fromkeys(LEVEL, "source.peak_db=[-12,0]"),
+            **dict.fromkeys(BACKGROUND, "source.p_background=0.8 and source.background_db=[-80,-40]"),
+        }
+        self.alphabet = alphabet(self.dry, self, "source.dry", given, instead)
 
     def parameters(self, indices: Tensor) -> dict[str, Tensor]:
         """The sample's index, number of the dry source, and the room: ``(B,)`` and ``(B, 3)``."""
@@ -68,9 +76,8 @@ class Rooms(Clip, Shoebox, Source, name="rooms"):
 
         def render_one(drawn: dict[str, Tensor]) -> Tensor:
             room = {key: value.to(device) for key, value in drawn.items() if key != "sound"}
-            longest = min(float(drawn["rt60_seconds"].max()), self.seconds)
-            response = impulse_response(room, longest, self.sample_rate)
-            return self.set_level(add_room(drawn["sound"], response), drawn)
+            heard = in_room(drawn["sound"], room, self.seconds, self.sample_rate)
+            return self.set_level(heard, drawn)
 
         def render_chunk(drawn: dict[str, Tensor]) -> Tensor:
             sound = self.alphabet.sounds(drawn["dry"], drawn["index"], device)

@@ -13,7 +13,7 @@ from .. import dsp
 from ..base import Draws, Source
 from ..drawer import UsageError
 from ..parts import Parts
-from .alphabet import alphabet
+from .alphabet import BACKGROUND, LEVEL, alphabet
 from .layout import (
     Clip,
     add_rows,
@@ -26,7 +26,7 @@ from .layout import (
     pick_weighted,
     rows_covered,
 )
-from .reverberation import Shoebox, add_room, impulse_response
+from .reverberation import Shoebox, in_room
 
 AUDIBLE = 0.01  # of an event's peak: it begins where it is first as loud
 
@@ -42,7 +42,7 @@ class Scenes(Clip, Shoebox, Source, name="scenes"):
     in a room.
 
     ``without`` leaves primitives out by name: ``source.without=[plucked]``. Length, number of notes,
-    level and background noise are the scene's, so those fields of primitives have no effect. Event
+    level and background noise are the scene's, so those fields of primitives are refused. Event
     lengths and periods are drawn uniformly in the logarithm, other ranges uniformly.
     """
 
@@ -51,6 +51,7 @@ class Scenes(Clip, Shoebox, Source, name="scenes"):
     citation = "ours"
     speed = "moderate"
     needs = "nothing"
+    version = 2  # rooms without infrasound
 
     primitives: Parts = field(
         default_factory=lambda: {
@@ -102,7 +103,16 @@ class Scenes(Clip, Shoebox, Source, name="scenes"):
                     f"({', '.join(self.primitives)})."
                 )
         kept = {label: part for label, part in self.primitives.items() if label not in self.without}
-        self.alphabet = alphabet(kept, self, "source.primitives", given)
+        instead = {
+            "seconds": "source.event_seconds=[0.2,2]",
+            "sample_rate": "source.sample_rate=16000",
+            "notes": "source.event_notes=[1,4]",
+            "voices": "source.events=[3,7]",
+            "first_onset": "",
+            **dict.fromkeys(LEVEL, "source.level_db=[-25,0]"),
+            **dict.fromkeys(BACKGROUND, "source.p_background=0.8 and source.background_db=[-80,-40]"),
+        }
+        self.alphabet = alphabet(kept, self, "source.primitives", given, instead)
 
     @property
     def longest(self) -> float:
@@ -160,10 +170,8 @@ class Scenes(Clip, Shoebox, Source, name="scenes"):
                     for key, value in drawn.items()
                     if key not in ("sound", "begin")
                 }
-                longest = min(float(drawn["rt60_seconds"][chosen].max()), self.seconds)
-                response = impulse_response(room, longest, self.sample_rate)
                 chosen = chosen.to(device)
-                scene[chosen] = add_room(scene[chosen], response)
+                scene[chosen] = in_room(scene[chosen], room, self.seconds, self.sample_rate)
             return self.set_level(scene, drawn)
 
         def render_chunk(drawn: dict[str, Tensor]) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,8 @@ def gallery(
     """Preview every source (or ``names``) below ``out``, and write ``index.html`` there.
 
     ``words`` are those of a preview, without the source. A source that needs data has a card that says
-    what to type, unless its sounds lie below ``data``. A source that fails, or takes longer than
+    what to type, unless its sounds lie below ``data``; one that is too slow for a look is shown in its
+    brief form, which its command tells. A source that fails, or takes longer than
     ``patience`` seconds, is named on its card, and the others are shown all the same. The page is
     written after each source, so an interrupted gallery can be looked at; ``tell`` gets a line then.
 
@@ -86,9 +88,11 @@ def standing(name: str) -> int:
 
 
 def brought(name: str, data: Path) -> list[str]:
-    """The words that give a source the sounds it needs, where the data folder has some."""
+    """The sounds that a source needs, where the data folder has some; its brief form, if it has one."""
     needs, there = drawers.facts(name)["needs"], (data / SOUNDS).is_dir()
-    return [f"source.folder={SOUNDS}"] if needs == "a folder of sounds" and there else []
+    words = [f"source.folder={SOUNDS}"] if needs == "a folder of sounds" and there else []
+    brief = drawers.sources.entries()[name].facts.get("in_brief", "")
+    return [*words, f"source.{brief}"] if brief else words
 
 
 def show(words: list[str], out: Path) -> Shown:
@@ -107,10 +111,12 @@ def show(words: list[str], out: Path) -> Shown:
         count=int(config["count"]),
         thumbnails=True,
     ).paths
+    sizes = [size(path) for path in written if path.name == "sample-000.png"]
     samples = json.loads((folder / FACTORS).read_text(encoding="utf-8"))["samples"]
     return Shown(
         sheet=f"{folder.name}/{SHEET}",
         factors=f"{folder.name}/{FACTORS}",
+        long=source.kind == "picture" and any(width > 4 * height for width, height in sizes),
         samples=[
             (files(written, sample, ".png"), files(written, sample, ".wav"), drawn)
             for sample, drawn in enumerate(samples)
@@ -122,6 +128,12 @@ def files(written: tuple[Path, ...], sample: int, suffix: str) -> str | None:
     """The file of one sample, relative to the page."""
     found = [path for path in written if path.name == f"sample-{sample:03d}{suffix}"]
     return f"{found[0].parent.name}/{found[0].name}" if found else None
+
+
+def size(png: Path) -> tuple[int, int]:
+    """Width and height of a PNG file, from its header."""
+    width, height = struct.unpack(">II", png.read_bytes()[16:24])
+    return width, height
 
 
 @contextlib.contextmanager

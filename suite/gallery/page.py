@@ -12,13 +12,15 @@ from typing import Any
 from urllib.parse import quote
 
 from suite import drawers
-from suite.preview.sheet import short
+from suite.preview.sheet import caption, short
 
 READING = (
     "Every image is what the encoder is shown, before it is cut to the length of an input: time runs "
-    "to the right, low frequencies are below. Pictures are grey, sounds are log-mel images with the "
-    "loudest pixel of the source white. Unfold a sample for the factors that were drawn."
+    "to the right, low frequencies are below. Pictures are grey and in their own proportions; sounds "
+    "are log-mel images, the loudest pixel of the source the brightest. Click an image to see its "
+    "pixels, unfold a sample for the factors that were drawn."
 )
+HEADLINE = 60  # characters of factors beside a sample's number; the page cuts them to its width
 SPEEDS = {
     "fast": "100 samples/s or more",
     "moderate": "10 to 100 samples/s",
@@ -32,6 +34,7 @@ class Shown:
 
     sheet: str
     factors: str
+    long: bool  # pictures so long that they need the width of two samples
     samples: Sequence[tuple[str | None, str | None, dict[str, Any]]]  # thumbnail, sound, factors
 
 
@@ -101,16 +104,17 @@ def article(card: Card) -> str:
     words = escape(" ".join([card.name, *facts.values(), summary]).lower(), quote=True)
     if card.shown is not None:
         grid = "\n".join(figure(card.shown, number) for number in range(len(card.shown.samples)))
+        look = "picture long" if card.shown.long else facts["kind"]
         sheet, factors = quote(card.shown.sheet), quote(card.shown.factors)
         body = (
-            f'<div class="samples">\n{grid}\n</div><p class="links">'
+            f'<div class="samples {look}">\n{grid}\n</div><p class="links">'
             f'<a href="{sheet}">contact sheet, as the encoder sees it</a>'
             f'<a href="{factors}">all factors (JSON)</a></p>'
         )
     elif card.failure:
         body = f'<p class="failed">{escape(card.failure)}</p>'
     else:
-        body = f"<p>Not shown: it needs {escape(facts['needs'])}. {escape(card.missing)}</p>"
+        body = f"<p>Not shown, for it needs {escape(facts['needs'])}: {escape(card.missing)}</p>"
     return (
         f'<article id="{name}" data-words="{words}"><h3><a href="#{name}">{name}</a>{marks}</h3>\n'
         f'<p>{escape(summary)}</p><p class="soft">{escape(facts["citation"])}</p>\n'
@@ -126,9 +130,11 @@ def figure(shown: Shown, number: int) -> str:
         f"<dt>{escape(key.replace('_', ' '))}</dt><dd>{escape(short(value))}</dd>"
         for key, value in drawn.items()
     )
-    image = f'<img loading="lazy" src="{quote(thumbnail)}" alt="sample {number}">' if thumbnail else ""
-    player = f'<audio controls preload="none" src="{quote(sound)}"></audio>' if sound else ""
+    name = f"sample {number}"
+    image = f'<img loading="lazy" src="{quote(thumbnail)}" alt="{name}">' if thumbnail else ""
+    image = f'<a href="{quote(thumbnail)}">{image}</a>' if thumbnail else ""
+    player = f'<audio controls preload="metadata" src="{quote(sound)}"></audio>' if sound else ""
     return (
-        f"<figure>{image}{player}<details><summary>sample {number}</summary><dl>{rows}</dl></details>"
-        "</figure>"
+        f"<figure>{image}{player}<details><summary><b>{name}</b> "
+        f"{escape(caption(drawn, HEADLINE))}</summary><dl>{rows}</dl></details></figure>"
     )

@@ -94,7 +94,8 @@ def preview(
 def sound(waveform: np.ndarray, rate: int) -> bytes:
     """A 16-bit WAV file of float32 ``(samples,)`` in [-1, 1]."""
     encoded = io.BytesIO()
-    soundfile.write(encoded, waveform, rate, format="WAV", subtype="PCM_16")
+    levels = np.rint(waveform * 32767.0).astype(np.int16)  # the library would round down: an offset
+    soundfile.write(encoded, levels, rate, format="WAV", subtype="PCM_16")
     return encoded.getvalue()
 
 

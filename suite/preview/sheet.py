@@ -150,30 +150,32 @@ def summary(source: Source) -> str:
     return textwrap.shorten(first, SUMMARY, placeholder=" ...")
 
 
-def caption(factors: dict[str, Any]) -> str:
-    """Factors as ``key value``, cut at the last one that fits."""
-    text = ""
+def caption(factors: dict[str, Any], most: int = CAPTION) -> str:
+    """Factors as ``key value`` in ``most`` characters; long ones are cut or left out."""
+    text, left_out = "", False
     for key, value in factors.items():
-        part = f"{key.replace('_', ' ')} {short(value)}"
-        longer = f"{text}  ·  {part}" if text else part
-        if len(longer) > CAPTION:
-            return f"{text}  ..."
-        text = longer
-    return text
+        for items in (4, 2, 1):  # of a list or a group
+            part = f"{key.replace('_', ' ')} {short(value, items)}"
+            longer = f"{text}  ·  {part}" if text else part
+            if len(longer) <= most:
+                text = longer
+                break
+        else:
+            left_out = True
+    return f"{text}  ..." if left_out else text
 
 
-def short(value: Any) -> str:
-    """A number with three digits; a list or a group of factors by its first four items."""
+def short(value: Any, most: int = 4) -> str:
+    """A number with three digits; a list or a group of factors by its first ``most`` items."""
     if value is None:
         return "none"
     if isinstance(value, dict):
-        items = [f"{key} {short(item)}" for key, item in list(value.items())[:4]]
-        return f"{{{', '.join(items)}{', ...' if len(value) > 4 else ''}}}"
-    if isinstance(value, bool) or not isinstance(value, (int, float, list, tuple)):
-        return str(value)
-    if isinstance(value, int):
-        return str(value)
+        items = [f"{key} {short(item, most)}" for key, item in list(value.items())[:most]]
+        return f"{{{', '.join(items)}{', ...' if len(value) > most else ''}}}"
     if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-    items = [short(item) for item in value[:4]]
-    return f"[{', '.join(items)}{', ...' if len(value) > 4 else ''}]"
+        positive = value + 0.0  # no "-0"
+        return f"{positive:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    items = [short(item, most) for item in value[:most]]
+    return f"[{', '.join(items)}{', ...' if len(value) > most else ''}]"
