@@ -21,8 +21,8 @@ demo: $(INSTALLED)  ## compare a few sources on the embedded tasks: a table, and
 test: lint  ## lint, types and tests (SOURCEBENCH_DATA=... to include those on real recordings)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-bench: $(INSTALLED)  ## how fast sources, training and embedding are, against the reference figures
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+bench: $(INSTALLED)  ## how fast it is, against the reference figures: writes results/benchmarks.md
+	BENCH_TABLE=results/benchmarks.md $(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -61,28 +61,32 @@ def chaos_game(
     batch, kinds, _ = maps.shape
     steps = -(-points // walkers) + burn_in
     chance = white_noise(keys, steps * walkers, maps.device).view(batch, steps, walkers)
-    columns = [maps[:, :, pair].flatten() for pair in ([0, 2], [1, 3], [4, 5])]
-    first_row = 2 * kinds * torch.arange(batch, dtype=torch.int32, device=maps.device)
-    first_row = first_row[:, None, None, None] + torch.arange(2, device=maps.device).int()[:, None]
+    columns = maps.flatten(0, 1)[:, [0, 2, 1, 3, 4, 5]].T.contiguous()  # a, c; b, d; e, f
     borders = (2.0 * cumulative[:, :-1] - 1.0)[:, :, None, None].unbind(1)
+    last_map = kinds * torch.arange(1, batch + 1, dtype=torch.int32, device=maps.device) - 1
     walk = maps.new_empty(batch, steps, 2, walkers)
+    places, xs, ys = walk.unbind(1), walk[:, :, :1].unbind(1), walk[:, :, 1:].unbind(1)
     x, y = start[:, :1, None], start[:, 1:, None]
     for begin in range(0, steps, BLOCK):
         lot = chance[:, begin : begin + BLOCK]
-        choice = torch.zeros(lot.shape, dtype=torch.int8, device=maps.device)
+        count = lot.shape[1]
+        if begin == 0 or count < BLOCK:  # the last block may be shorter
+            chosen = maps.new_empty(6, batch, count, walkers)
+            pairs = chosen.view(3, 2, batch, count, walkers).permute(0, 3, 2, 1, 4)
+            linear_x, linear_y, moved = (pair.unbind(0) for pair in pairs)  # (P, 2, W) a step
+            choice = torch.empty(lot.shape, dtype=torch.int32, device=maps.device)
+            below = torch.empty(lot.shape, device=maps.device)
+        choice.copy_(last_map[:, None, None].expand_as(choice))
         for border in borders:
-            choice += lot >= border
-        # one look-up each for (a, c), (b, d) and (e, f), laid out as the loop reads it
-        row = (choice[:, :, None].int().mul_(2) + first_row).flatten()
-        linear_x, linear_y, moved = (
-            column.index_select(0, row).view(batch, -1, 2, walkers).unbind(1) for column in columns
-        )
-        block = walk[:, begin : begin + BLOCK]
-        xs, ys = block[:, :, :1].unbind(1), block[:, :, 1:].unbind(1)
-        for step, place in enumerate(block.unbind(1)):
+            # the sign bit: -1 where the lot is below; on a CPU comparisons take twice as long
+            choice += torch.sub(lot, border, out=below).view(torch.int32).bitwise_right_shift_(31)
+        for column, values in zip(columns, chosen, strict=True):
+            torch.index_select(column, 0, choice.view(-1), out=values.view(-1))
+        for step in range(count):
+            place = places[begin + step]
             torch.addcmul(moved[step], linear_x[step], x, out=place)
             place.addcmul_(linear_y[step], y)
-            x, y = xs[step], ys[step]
+            x, y = xs[begin + step], ys[begin + step]
     return walk[:, burn_in:]
 
 

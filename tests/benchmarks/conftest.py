@@ -1,35 +1,50 @@
-"""Print what each benchmark notes beside its time: the rate, the bar, the ratio to the reference."""
+"""Print the table of speeds after the benchmarks, and write it where ``BENCH_TABLE`` says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from benchmark_table import render_table
 
-NOTES = pytest.StashKey[dict[str, dict[str, object]]]()
+from generators.memory import keep_freed_memory
+
+NOTES = pytest.StashKey[list[Mapping[str, Any]]]()
 
 
 @pytest.fixture(autouse=True)
-def note(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Keep ``benchmark.extra_info`` of the test that just ran."""
+def keep_note(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep what the test that just ran noted for the table."""
     wanted = "benchmark" in request.fixturenames
     info = request.getfixturevalue("benchmark").extra_info if wanted else {}
     yield
-    if wanted:
-        request.config.stash.setdefault(NOTES, {})[request.node.name] = dict(info)
+    if "section" in info:
+        request.config.stash.setdefault(NOTES, []).append(dict(info))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Rates per core, with freed memory kept as in training."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line a benchmark: its name, and its notes as ``key value``."""
-    notes = {name: info for name, info in config.stash.get(NOTES, {}).items() if info}
-    measured = config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")
-    if notes and measured:
+    """The table of what ran; benchmarks that are disabled note nothing."""
+    notes = config.stash.get(NOTES, [])
+    if notes:
+        table = render_table(notes)
         terminalreporter.section("against the reference figures")
-        for name, info in notes.items():
-            said = "  ".join(f"{key} {shown(value)}" for key, value in info.items())
-            terminalreporter.write_line(f"{name}: {said}")
-
-
-def shown(value: object) -> str:
-    """Numbers with four digits, the rest as it is."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        terminalreporter.write(table)
+        if path := os.environ.get("BENCH_TABLE"):
+            part = Path(f"{path}.part")
+            part.write_text(table, encoding="utf-8")
+            part.replace(path)
+            terminalreporter.write_line(f"written to {path}")

@@ -9,13 +9,14 @@ is measured too: on another machine, or a busy one, compare with what it does th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.signal
 import torch
+from benchmark_table import RECIPE, SOUNDS, note
 
 import generators
 from generators import dsp
@@ -33,29 +34,14 @@ CASES: list[tuple[str, str, dict[str, Any], bool, float | None, float]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def report(benchmark: Any, items: int, bar: float | None, reference: float | None) -> None:
-    """Note the rate, its bar and its ratio to the reference's figure."""
-    if benchmark.stats is None:  # benchmarks are disabled
-        return
-    rate = items / benchmark.stats.stats.median
-    benchmark.extra_info["items_per_second"] = round(rate, 1)
-    if bar is not None:
-        benchmark.extra_info["bar"] = bar
-    if reference is not None:
-        benchmark.extra_info |= {"reference": reference, "ratio": round(rate / reference, 2)}
+pytestmark = [
+    pytest.mark.benchmark(timer=time.process_time),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 def measure(benchmark: Any, work: Callable[[], Any], rounds: int) -> Any:
-    """Run ``work`` under the processor's clock."""
-    benchmark._timer = time.process_time
+    """Run ``work`` after two rounds of warming up."""
     return benchmark.pedantic(work, rounds=rounds, warmup_rounds=2)
 
 
@@ -72,7 +58,9 @@ def test_clips_per_second(benchmark: Any, case: tuple[Any, ...]) -> None:
         return frontend.log_mel(clips) if banks else clips
 
     assert len(measure(benchmark, render, 7)) == 32
-    report(benchmark, 32, bar, reference)
+    item = "clip of 10.24 s" + (" to filter banks" if banks else "")
+    told = name if case[0].startswith("faithful") else f"{name}, {case[0]}"
+    note(benchmark, SOUNDS, told, item, 32, reference=reference, bar=bar)
 
 
 def recipe(rng: np.random.Generator) -> np.ndarray:
@@ -119,7 +107,7 @@ def test_the_recipe_of_the_reference_per_second(benchmark: Any) -> None:
     rng = np.random.default_rng(0)
     clips = measure(benchmark, lambda: [recipe(rng) for _ in range(32)], 7)
     assert all(len(clip) == 163840 for clip in clips)
-    report(benchmark, 32, None, 127.0)
+    note(benchmark, SOUNDS, RECIPE, "clip of 10.24 s", 32, reference=127.0)
 
 
 def test_sums_of_15_sines_per_second(benchmark: Any) -> None:
@@ -135,4 +123,4 @@ def test_sums_of_15_sines_per_second(benchmark: Any) -> None:
         return out
 
     assert measure(benchmark, work, 9).abs().max() <= amplitude.sum()
-    report(benchmark, 100, 1500.0, None)
+    note(benchmark, SOUNDS, "sum of 15 sines", "clip of 10.24 s", 100, bar=1500.0)

@@ -1,7 +1,7 @@
 """Images per second of sources made of others, beside the parts alone, on one core.
 
 Run with ``OMP_NUM_THREADS=1 pytest tests/benchmarks/test_mixture_speed.py --benchmark-enable``; the
-ratio to the parts alone is in the saved ``extra_info``: what is above 1/1 is the price of blending.
+reference is the parts alone, measured in the same run: what is below 1 is the price of blending.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from benchmark_table import BLENDS, note
 
 import generators
 from suite.frontend import FrontEnd
@@ -21,6 +22,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, float]]] = [
     ("mixture", {"parts": {"noise": 1, "dead_leaves": 1}}, {"noise": 0.5, "dead_leaves": 0.5}),
     ("shuffled_patches", {"of": {"noise": {}}}, {"noise": 1.0}),
     ("phase_randomised", {"of": {"noise": {}}}, {"noise": 1.0}),
+]
+pytestmark = [
+    pytest.mark.benchmark(timer=time.process_time),
+    pytest.mark.usefixtures("one_thread"),
 ]
 
 
@@ -51,13 +56,8 @@ def test_images_per_second(
     result = benchmark.pedantic(render, rounds=6, warmup_rounds=1)
     assert len(result) == batch
     if benchmark.stats is not None:  # None where benchmarks are disabled
-        rate = batch / benchmark.stats.stats.median
         alone = 0.0
         for part, share in parts.items():
             shape = WIDE if part == "dead_leaves" else {}
             alone += share * seconds(generators.create(part, **shape), batch)
-        benchmark.extra_info["images_per_second"] = round(rate, 1)
-        benchmark.extra_info["parts_alone_per_second"] = round(1 / alone, 1)
-        benchmark.extra_info["ratio"] = round(rate * alone, 2)
-        benchmark.extra_info["threads"] = torch.get_num_threads()
-        print(f"\n{name}: {rate:.0f}/s, {rate * alone:.2f} x its parts alone")
+        note(benchmark, BLENDS, name, "80 x 1024", batch, reference=1 / alone, scaled=False)

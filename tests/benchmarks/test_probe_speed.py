@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from benchmark_table import PROBES, note
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import tasks
@@ -44,12 +45,8 @@ def test_a_fold_is_fitted(benchmark: BenchmarkFixture, name: str, width: int) ->
     probe = benchmark.pedantic(fit, rounds=3, warmup_rounds=1)
     assert probe.predict(valid.features).shape == (400, 50)
     assert not probe.selection.get("unconverged")
-    if benchmark.stats is not None:
-        median = benchmark.stats.stats.median
-        bar = BAR_SECONDS.get(name)
-        benchmark.extra_info.update(seconds=median, threads=torch.get_num_threads())
-        if bar is not None:
-            benchmark.extra_info.update(bar_seconds=bar, of_bar=median / bar)
+    bar = 1 / BAR_SECONDS[name] if name in BAR_SECONDS else None
+    note(benchmark, PROBES, name, f"fold of ESC-50, width {width}", 1, bar=bar)
 
 
 @pytest.mark.parametrize("name", [name for name in tasks.names() if name.startswith("toy_")])
@@ -59,6 +56,4 @@ def test_an_embedded_task_is_rendered(benchmark: BenchmarkFixture, name: str) ->
     clips = len(task.clips())
     rendered = benchmark.pedantic(lambda: [task.waveform(i)[0] for i in range(clips)], rounds=3)
     assert len(rendered) == clips
-    if benchmark.stats is not None:
-        median = benchmark.stats.stats.median
-        benchmark.extra_info.update(seconds=median, bar_seconds=5.0, clips_per_second=clips / median)
+    note(benchmark, PROBES, name, "clip", clips, bar=clips / 5.0)

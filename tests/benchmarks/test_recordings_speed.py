@@ -16,33 +16,17 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from benchmark_table import RECORDINGS, note
 
 import generators
-from generators.memory import keep_freed_memory
 from generators.real.decoding import Crop, decode, decode_crop
 from generators.real.segments import read_segments
 
 ROWS = 2_000_000
-
-
-def note(benchmark: Any, count: int, bar: float, what: str) -> None:
-    """The rate, and how many times the bar it is."""
-    if benchmark.stats is None:  # benchmarks are disabled
-        return
-    rate = count / benchmark.stats.stats.median
-    benchmark.extra_info[f"{what}_per_cpu_second"] = round(rate, 1)
-    benchmark.extra_info["bar"] = bar
-    benchmark.extra_info["ratio"] = round(rate / bar, 2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """One thread, as the bars are for one core, and freed memory kept as in training."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.benchmark(timer=time.process_time),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.fixture
@@ -54,17 +38,15 @@ def files() -> list[Path]:
     return sorted((Path(root) / "ESC-50-master" / "audio").iterdir())[::20]
 
 
-@pytest.mark.benchmark(timer=time.process_time)
 @pytest.mark.parametrize("rate", [16000, 22050, 32000])
 def test_files_decoded_whole_hashed_and_resampled(benchmark: Any, files: list[Path], rate: int) -> None:
     sounds = benchmark.pedantic(
         lambda: [decode(path, rate) for path in files], rounds=5, warmup_rounds=1
     )
     assert all(len(sound.pcm) == 5 * rate for sound in sounds)
-    note(benchmark, len(files), 150.0, "files")
+    note(benchmark, RECORDINGS, "files decoded", f"5 s Ogg Vorbis to {rate} Hz", len(files), bar=150.0)
 
 
-@pytest.mark.benchmark(timer=time.process_time)
 def test_clips_of_44_khz_stereo_flac(benchmark: Any, tmp_path: Path) -> None:
     """Ten seconds, as AudioSet's clips often lie on disk; there is no reference."""
     paths = [tmp_path / f"{number}.flac" for number in range(10)]
@@ -73,11 +55,9 @@ def test_clips_of_44_khz_stereo_flac(benchmark: Any, tmp_path: Path) -> None:
         soundfile.write(path, (noise / np.abs(noise).max()).astype(np.float32), 44100)
     crop = Crop(rate=16000, samples=163840, place=0.5, short="tile")
     benchmark.pedantic(lambda: [decode_crop(path, crop) for path in paths], rounds=5, warmup_rounds=1)
-    if benchmark.stats is not None:
-        benchmark.extra_info["files_per_cpu_second"] = len(paths) / benchmark.stats.stats.median
+    note(benchmark, RECORDINGS, "files decoded", "10 s FLAC, 44.1 kHz stereo", len(paths))
 
 
-@pytest.mark.benchmark(timer=time.process_time)
 @pytest.mark.parametrize(("seconds", "batch"), [(5.0, 64), (10.24, 16), (10.24, 64)])
 def test_clips_from_the_cache(benchmark: Any, tmp_path: Path, seconds: float, batch: int) -> None:
     (tmp_path / "sounds").mkdir()
@@ -95,10 +75,9 @@ def test_clips_from_the_cache(benchmark: Any, tmp_path: Path, seconds: float, ba
 
     clips = benchmark.pedantic(read, rounds=30, warmup_rounds=5)
     assert clips.shape == (batch, round(16000 * seconds))
-    note(benchmark, batch, 5000.0, "clips")
+    note(benchmark, RECORDINGS, "cache", f"clip of {seconds} s, {batch} a batch", batch, bar=5000.0)
 
 
-@pytest.mark.benchmark(timer=time.process_time)
 def test_two_million_rows_of_audioset(benchmark: Any, tmp_path: Path) -> None:
     row = b'--4gqARaEJE, 30.000, 40.000, "/m/068hy,/m/07q6cd_,/m/0bt9lr"\n'
     header = b"# YTID, start_seconds, end_seconds, positive_labels\n"
@@ -108,4 +87,4 @@ def test_two_million_rows_of_audioset(benchmark: Any, tmp_path: Path) -> None:
         lambda: read_segments((tmp_path / "list.csv",)), rounds=3, warmup_rounds=1
     )
     assert len(segments) == rows
-    note(benchmark, ROWS, ROWS / 5.0, "rows")
+    note(benchmark, RECORDINGS, "AudioSet's list", "row", ROWS, bar=ROWS / 5.0)

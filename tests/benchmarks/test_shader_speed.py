@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 import torch
+from benchmark_table import PATTERNS, note
 
 import generators
 
 BAR = 50.0
+pytestmark = [
+    pytest.mark.benchmark(timer=time.process_time),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
-@pytest.mark.benchmark(timer=time.process_time)
 @pytest.mark.parametrize(
     "families", [None, ("solids",), ("warped_noise",)], ids=["all", "solids", "noise"]
 )
@@ -32,9 +36,5 @@ def test_shaders_per_second(benchmark: Any, families: tuple[str, ...] | None) ->
 
     result = benchmark.pedantic(render, rounds=7, warmup_rounds=1)
     assert len(result) == batch
-    if benchmark.stats is not None:  # None where benchmarks are disabled
-        rate = batch / benchmark.stats.stats.median
-        benchmark.extra_info["items_per_cpu_second"] = round(rate, 1)
-        benchmark.extra_info["threads"] = torch.get_num_threads()
-        benchmark.extra_info["bar"] = BAR
-        benchmark.extra_info["ratio"] = round(rate / BAR, 1)
+    told = "procshader" if families is None else f"procshader, {families[0]} alone"
+    note(benchmark, PATTERNS, told, "80 x 208", batch, bar=BAR)

@@ -6,12 +6,12 @@ reference figures are those of the specification, section 8.1 (CPU time), the ba
 
 from __future__ import annotations
 
-import statistics
 import time
 from typing import Any
 
 import pytest
 import torch
+from benchmark_table import PATTERNS, note
 
 import generators
 
@@ -39,6 +39,10 @@ CASES: list[tuple[str, int, int, float | None, float | None]] = [
     ("spectrum_colour_wmm", 128, 4, 3.14, 5),
     ("spectrum_colour_wmm", 256, 2, 0.77, None),
 ]
+pytestmark = [
+    pytest.mark.benchmark(timer=time.process_time),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.mark.parametrize(
@@ -55,27 +59,12 @@ def test_pictures_per_second(
     if name.startswith("dead_leaves"):
         size["side"] = side
     source = generators.create(name, **size)
-    start, rates = iter(range(0, 10**9, batch)), []
+    start = iter(range(0, 10**9, batch))
 
     def render() -> torch.Tensor:
-        indices = torch.arange(batch) + next(start)
-        before = time.process_time()
-        pictures = source.batch(indices)
-        rates.append(batch / (time.process_time() - before))
-        return pictures
+        return source.batch(torch.arange(batch) + next(start))
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        result = benchmark.pedantic(render, rounds=6, warmup_rounds=1)
-    finally:
-        torch.set_num_threads(threads)
+    result = benchmark.pedantic(render, rounds=6, warmup_rounds=1)
     assert result.shape == (batch, side, side)
-    if benchmark.stats is not None:  # None where benchmarks are disabled
-        rate = statistics.median(rates[1:])
-        benchmark.extra_info["pictures_per_cpu_second"] = round(rate, 1)
-        if reference is not None:
-            benchmark.extra_info["reference"] = reference
-            benchmark.extra_info["ratio"] = round(rate / reference, 1)
-        if wanted is not None:
-            benchmark.extra_info["wanted_ratio"] = wanted
+    bar = None if reference is None or wanted is None else wanted * reference
+    note(benchmark, PATTERNS, name, f"{side} x {side}", batch, reference=reference, bar=bar)

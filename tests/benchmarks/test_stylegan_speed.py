@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from benchmark_table import PATTERNS, note
 
 import generators
 
@@ -26,9 +27,12 @@ FORMS: list[dict[str, Any]] = [
     {"form": "lite", "height": 80, "width": 208},
     {"form": "lite", "height": 80, "width": 1024},
 ]
+pytestmark = [
+    pytest.mark.benchmark(timer=time.process_time),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
-@pytest.mark.benchmark(timer=time.process_time)
 @pytest.mark.parametrize("name", REFERENCE)
 @pytest.mark.parametrize("fields", FORMS, ids=["-".join(map(str, f.values())) for f in FORMS])
 def test_pictures_per_second(benchmark: Any, name: str, fields: dict[str, Any]) -> None:
@@ -41,9 +45,8 @@ def test_pictures_per_second(benchmark: Any, name: str, fields: dict[str, Any]) 
 
     result = benchmark.pedantic(render, rounds=5, warmup_rounds=1)
     assert len(result) == batch
-    if benchmark.stats is not None:  # None where benchmarks are disabled
-        rate = batch / benchmark.stats.stats.median
-        benchmark.extra_info["items_per_cpu_second"] = round(rate, 2)
-        benchmark.extra_info["threads"] = torch.get_num_threads()
-        benchmark.extra_info["reference_items_per_second"] = REFERENCE[name]
-        benchmark.extra_info["ratio"] = round(rate / REFERENCE[name], 2)
+    height, width = fields.get("height", 256), fields.get("width", 256)
+    wanted = 1.5 if fields["form"] == "full" else 20.0
+    item = f"{height} x {width} {fields['form']}"
+    bar = wanted * REFERENCE[name] if width < 1024 else None
+    note(benchmark, PATTERNS, name, item, batch, reference=REFERENCE[name], bar=bar)

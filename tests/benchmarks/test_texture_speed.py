@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from benchmark_table import PATTERNS, note
 
 import generators
 
@@ -28,9 +29,12 @@ CASES: list[tuple[str, dict[str, Any], float | None]] = [
     ("tilings", {}, None),
     ("spectral_events", {}, None),
 ]
+pytestmark = [
+    pytest.mark.benchmark(timer=time.process_time),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
-@pytest.mark.benchmark(timer=time.process_time)
 @pytest.mark.parametrize(
     ("name", "fields", "reference"),
     CASES,
@@ -48,13 +52,6 @@ def test_pictures_per_second(
 
     result = benchmark.pedantic(render, rounds=7, warmup_rounds=1)
     assert len(result) == batch
-    if benchmark.stats is not None:  # None where benchmarks are disabled
-        rate = batch / benchmark.stats.stats.median
-        benchmark.extra_info["items_per_cpu_second"] = round(rate, 1)
-        benchmark.extra_info["threads"] = torch.get_num_threads()
-        if reference is None:
-            benchmark.extra_info["bar"] = BAR
-            benchmark.extra_info["ratio"] = round(rate / BAR, 1)
-        else:
-            benchmark.extra_info["reference_items_per_second"] = reference
-            benchmark.extra_info["ratio"] = round(rate / reference, 2)
+    bar = BAR if reference is None else None
+    item = " x ".join(str(fields.get(key, getattr(source, key))) for key in ("height", "width"))
+    note(benchmark, PATTERNS, name, item, batch, reference=reference, bar=bar)

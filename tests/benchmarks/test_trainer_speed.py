@@ -7,15 +7,15 @@ The references' rates are those of spec/sources_and_mae.md 8.1, on one core.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+import time
 
 import nano_steps
 import numpy as np
 import pytest
 import torch
+from benchmark_table import TRAINER, note
 from pytest_benchmark.fixture import BenchmarkFixture
 
-import generators
 from suite.configuration import configure, experiment_of
 from suite.decode import Decoded
 from suite.embed import embed_clips
@@ -29,27 +29,8 @@ from suite.stream import generator_of
 CLIP_SAMPLES = 163_840  # 10.24 s
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Rates per core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def nano() -> Experiment:
     return experiment_of(configure(["scale=nano"]))
-
-
-def note(benchmark: BenchmarkFixture, items: int, bar: float, reference: float | None = None) -> None:
-    """The rate, the bar, and the ratios to both."""
-    if benchmark.stats is None:  # benchmarks are disabled
-        return
-    rate = items / benchmark.stats.stats.median
-    benchmark.extra_info.update(per_second=rate, bar=bar, of_bar=rate / bar)
-    if reference is not None:
-        benchmark.extra_info.update(reference=reference, of_reference=rate / reference)
 
 
 @pytest.mark.benchmark(group="trainer")
@@ -73,7 +54,7 @@ def test_nano_learns(benchmark: BenchmarkFixture, batch: int) -> None:
 
     loss = benchmark.pedantic(step, rounds=40, warmup_rounds=5)
     assert 0.0 < loss < 10.0
-    note(benchmark, len(images), bar=450)
+    note(benchmark, TRAINER, "scale=nano", f"sample learnt, {batch} a batch", batch, bar=450.0)
 
 
 @pytest.mark.benchmark(group="trainer")
@@ -85,7 +66,8 @@ def test_nano_learns_in_two_workers(benchmark: BenchmarkFixture) -> None:
             pool.map, args=(nano_steps.learn, [steps, steps]), rounds=3, warmup_rounds=1
         )
     assert losses[0] == losses[1]
-    note(benchmark, 2 * steps * nano().scale.batch, bar=450)
+    items = 2 * steps * nano().scale.batch
+    note(benchmark, TRAINER, "scale=nano", "sample learnt, two workers", items, bar=450.0)
 
 
 @pytest.mark.benchmark(group="trainer")
@@ -104,10 +86,10 @@ def test_nano_embeds_five_seconds(benchmark: BenchmarkFixture) -> None:
         warmup_rounds=1,
     )
     assert np.isfinite(embeddings).all()
-    note(benchmark, clips, bar=250)
+    note(benchmark, TRAINER, "scale=nano", "clip of 5 s embedded", clips, bar=250.0)
 
 
-@pytest.mark.benchmark(group="front-end")
+@pytest.mark.benchmark(group="front-end", timer=time.process_time)
 @pytest.mark.usefixtures("one_thread")
 def test_kaldi_filter_banks(benchmark: BenchmarkFixture) -> None:
     """Clips of 10.24 s to 128 x 1022 images on one core."""
@@ -115,19 +97,4 @@ def test_kaldi_filter_banks(benchmark: BenchmarkFixture) -> None:
     waveforms = torch.rand(16, CLIP_SAMPLES) * 2 - 1
     images = benchmark.pedantic(frontend.log_mel, (waveforms,), rounds=5, warmup_rounds=1)
     assert images.shape == (16, 128, 1022)
-    note(benchmark, 16, bar=140)
-
-
-@pytest.mark.benchmark(group="front-end")
-@pytest.mark.usefixtures("one_thread")
-def test_audiopg_with_filter_banks(benchmark: BenchmarkFixture) -> None:
-    """The reference makes 80 clips/s on one core."""
-    frontend = FrontEnd(family="kaldi", bands=128, frames=1024)
-    source = generators.create("audiopg")
-
-    def hear() -> torch.Tensor:
-        return frontend.log_mel(source.batch(torch.arange(16)))
-
-    images = benchmark.pedantic(hear, rounds=5, warmup_rounds=1)
-    assert images.shape == (16, 128, 1022)
-    note(benchmark, 16, bar=140, reference=80)
+    note(benchmark, TRAINER, "Kaldi filter banks", "clip of 10.24 s", 16, bar=140.0)
