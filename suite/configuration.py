@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from generators.drawer import UsageError, conforms, neighbours
-from suite import drawers, registry
+from suite import drawers, recipe, registry
 from suite.encoder import Architecture
 from suite.experiment import CONTROLS, Experiment, Scale, typed
 from suite.frontend import FrontEnd
@@ -25,6 +25,7 @@ PRESETS = ("scale", "frontend", "comparison")
 def configure(overrides: list[str]) -> DictConfig:
     """Compose the configuration of ``key=value`` words; raises :class:`UsageError` with the cure."""
     choices: dict[str, str] = {}
+    overrides = recipe.spelt_out(overrides)
     for word in overrides:
         key, separator, value = word.partition("=")
         if not separator:

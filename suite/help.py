@@ -104,7 +104,7 @@ def of(verb: str) -> str:
     if verb == "compare":
         parts.append(preset_lines("comparison"))
     if verb in ("preview", "pretrain", "compare"):
-        parts += [preset_lines("scale"), preset_lines("frontend")]
+        parts += [preset_lines(group) for group in ("experiment", "scale", "frontend")]
     if verb != "list":
         keys = (Path(__file__).parent / "conf" / "config.yaml").read_text(encoding="utf-8")
         parts.append(f"Keys, with their defaults\n{keys.rstrip()}")

@@ -131,14 +131,14 @@ def interrupt(*_: object) -> None:
 
 
 def test_the_learning_curve_is_scored_by_the_first_probe(tmp_path: Path) -> None:
-    from suite.pretrain import pretrain
+    from suite.pretrain import Keeping, pretrain
 
     run = pretrain(
         tiny_runs.experiment(),
         tiny_runs.places(tmp_path),
         tiny_runs.machine(),
         command="x",
-        curve=(0.25, 0.5),
+        keeping=Keeping(curve=(0.25, 0.5)),
     )
     done = evaluate(run, [Tones()], ["knn@1", "linear@1"], tiny_runs.machine(), tmp_path / "cache")
     asked = [(row.samples_seen, row.probe) for row in done.rows]

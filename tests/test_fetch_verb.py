@@ -67,7 +67,8 @@ def test_a_wrong_split_is_refused_whatever_the_checksum(tmp_path: Path) -> None:
     from suite.fetch import judged
 
     esc50 = archives.DATA_SETS["esc50"]
-    (tmp_path / "ESC-50-master" / "meta").mkdir(parents=True)
+    for folder in ("audio", "meta"):
+        (tmp_path / "ESC-50-master" / folder).mkdir(parents=True)
     (tmp_path / "ESC-50-master" / "meta" / "esc50.csv").write_text("filename,fold\n")
     with pytest.raises(BadData, match="no column"):
         judged(esc50, tmp_path)

@@ -8,7 +8,7 @@ import torch
 
 import tasks
 from suite import probes
-from suite.metrics import accuracy
+from suite.metrics.clips import accuracy
 from suite.probes.base import Examples
 from tasks import synthesis
 from tasks.toy import CHROMA, FAMILIES, VOWELS

@@ -34,9 +34,12 @@ def nano() -> Experiment:
 
 
 @pytest.mark.benchmark(group="trainer")
-@pytest.mark.parametrize("batch", [32, 128])  # 32 is the preset's
-def test_nano_learns(benchmark: BenchmarkFixture, batch: int) -> None:
-    """One MAE step at 80 x 208, forward, backward, clipping and AdamW, on all cores."""
+@pytest.mark.parametrize(("batch", "compiled"), [(32, False), (128, False), (32, True), (128, True)])
+def test_nano_learns(benchmark: BenchmarkFixture, batch: int, compiled: bool) -> None:
+    """One MAE step at 80 x 208, forward, backward, clipping and AdamW, on all cores.
+
+    The preset's batch is 32; compiled is ``training.compile=true``.
+    """
     experiment = nano()
     open_machine("cpu")
     torch.manual_seed(0)
@@ -44,9 +47,11 @@ def test_nano_learns(benchmark: BenchmarkFixture, batch: int) -> None:
     images = torch.randn(batch, 80, 208)
     mask = experiment.build_masking().sample(len(images), (13, 5), generator_of("benchmark"))
     optimiser = Optimiser(objective, experiment.training)
+    if compiled and not benchmark.disabled:  # a minute, for nothing where nothing is timed
+        objective.compile()
 
     def step() -> float:
-        loss = objective.losses(Batch(images, mask))["loss"]
+        loss = objective(Batch(images, mask))["loss"]
         loss.backward()
         optimiser.clip()
         optimiser.step(1e-3)
@@ -54,7 +59,8 @@ def test_nano_learns(benchmark: BenchmarkFixture, batch: int) -> None:
 
     loss = benchmark.pedantic(step, rounds=40, warmup_rounds=5)
     assert 0.0 < loss < 10.0
-    note(benchmark, TRAINER, "scale=nano", f"sample learnt, {batch} a batch", batch, bar=450.0)
+    item = f"sample learnt, {batch} a batch{', compiled' * compiled}"
+    note(benchmark, TRAINER, "scale=nano", item, batch, bar=450.0)
 
 
 @pytest.mark.benchmark(group="trainer")
