@@ -42,7 +42,7 @@ def spelt_out(words: list[str]) -> list[str]:
 
 
 def fits(key: str, given: dict[str, Any], typed: dict[str, str]) -> bool:
-    """Whether a recipe's field is of the entry that is used: the user's own entry has its own fields."""
+    """Whether a recipe's field is of the entry that is used, not of one the user replaced."""
     group = key.partition(".")[0]
     replaced = group in given and group in typed and typed[group] != given[group]
     return not replaced or group == "scale"  # the fields of a small scale are said for that scale
