@@ -28,7 +28,7 @@ class CATSettings(EATSettings, name="cat"):
     regulariser_weight: float = 1.0  # of a mean over rows, as utterance_weight
     standardise: bool = True  # the vectors, over the pool; the papers' code takes them as they are
     shuffled: bool = False  # each clip is drawn to another clip's vector: the negative control
-    saw_labels: bool = False  # say so where the frozen encoder learnt from labels: rows are marked
+    saw_labels: bool = False  # say so where the frozen encoder learnt from labels: kept in rows' config
 
     def __post_init__(self) -> None:
         super().__post_init__()
