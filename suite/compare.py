@@ -1,4 +1,4 @@
-"""Compare: a grid of sources and seeds through pre-training and evaluation, with its price first."""
+"""Compare: a grid of recipes and seeds through pre-training and evaluation, with its price first."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""A comparison as the user writes it: sources, controls and seeds, and the cells they make."""
+"""A comparison as the user writes it: sources, recipes, controls and seeds, and the cells they make."""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,17 +26,25 @@ DRAWN_BY_THE_GRID = {  # keys that differ from cell to cell, and what to type in
     "tasks": "comparison.tasks=[esc50]",
     "probes": "comparison.probes=[linear]",
 }
+DRAWN_WHERE_NAMED = {  # the same of keys that a grid may leave alone
+    "objective": ("objectives", "comparison.objectives=[mae,'eat objective.clones=2']"),
+    "masking": ("masks", "comparison.masks=[random,'inverse_block masking.size=2']"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A grid: every source and trained control at every seed, the other controls beside them.
+    """A grid: every source by every objective by every masking at every seed, controls beside them.
 
-    ``sources`` are lines such as ``dead_leaves source.shape=oriented``; ``overrides`` hold for all.
+    ``sources`` are lines such as ``dead_leaves source.shape=oriented``, ``objectives`` such as
+    ``eat objective.clones=2``, ``masks`` such as ``inverse_block masking.size=2``; where no objectives
+    or masks are named, those of ``overrides`` hold, as everything there holds for all cells.
     """
 
     name: str
     sources: tuple[str, ...]
+    objectives: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
     controls: tuple[str, ...]
     seeds: int
     overrides: tuple[str, ...] = ()
@@ -64,31 +73,42 @@ def cells(grid: Comparison, words: list[str]) -> list[Cell]:
 
     Raises :class:`UsageError` for a word that the grid itself decides.
     """
-    for word in words:
-        key = word.partition("=")[0]
-        if key in DRAWN_BY_THE_GRID:
-            raise UsageError(
-                f"{word}: a comparison sets {key!r} itself. Type {DRAWN_BY_THE_GRID[key]} instead."
-            )
+    refuse_decided(grid, words)
     shared = [*grid.overrides, *(word for word in words if not is_for_compare(word))]
-    grown: list[Cell] = []
-    for seed in range(grid.seeds):
-        lines = [source_words(line) for line in grid.sources]
-        if "noise" in grid.controls:
-            lines.append(["source=noise"])
-        if "untrained" in grid.controls:
-            lines.append(["control=untrained"])
-        if "mel_statistics" in grid.controls and seed == 0:
-            lines.append(["control=mel_statistics"])
-        grown += [cell_of([*line, *shared, f"seed={seed}"]) for line in lines]
-    unique = {cell.experiment.run_id: cell for cell in grown}
+    trained = [*grid.sources, *["noise"] * ("noise" in grid.controls)]
+    fixed = [name for name in CONTROLS if name in grid.controls]
+    sources = [*(entry_words("source", line) for line in trained), *([f"control={c}"] for c in fixed)]
+    # Controls take part in every recipe; equal runs (untrained, behind any mask) are one cell.
+    axes = (
+        range(grid.seeds),
+        [entry_words("objective", line) for line in grid.objectives] or [[]],
+        [entry_words("masking", line) for line in grid.masks] or [[]],
+        sources,
+    )
+    grown = [
+        cell_of([*source, *objective, *mask, *shared, f"seed={seed}"])
+        for seed, objective, mask, source in product(*axes)
+    ]
+    unique: dict[str, Cell] = {}
+    for cell in grown:
+        unique.setdefault(cell.experiment.run_id, cell)
     return list(unique.values())
 
 
-def source_words(line: str) -> list[str]:
-    """``dead_leaves source.shape=mixed`` as words for the configuration."""
+def refuse_decided(grid: Comparison, words: list[str]) -> None:
+    """Raise :class:`UsageError` for a word that says what the grid varies."""
+    decided = dict(DRAWN_BY_THE_GRID)
+    decided |= {key: cure for key, (axis, cure) in DRAWN_WHERE_NAMED.items() if getattr(grid, axis)}
+    for word in words:
+        key = word.partition("=")[0]
+        if key in decided:
+            raise UsageError(f"{word}: a comparison sets {key!r} itself. Type {decided[key]} instead.")
+
+
+def entry_words(group: str, line: str) -> list[str]:
+    """``dead_leaves source.shape=mixed`` of the group ``source`` as words for the configuration."""
     name, *fields = shlex.split(line)
-    return [f"source={name}", *fields]
+    return [f"{group}={name}", *fields]
 
 
 def cell_of(words: list[str]) -> Cell:

@@ -18,7 +18,7 @@ VERBS = {
     "properties": "measure sources as the encoder sees them: a table with intervals",
     "pretrain": "one experiment -> runs/<run_id>, resumable",
     "evaluate": "a run -> rows and predictions, by task and probe",
-    "compare": "a grid of sources and seeds; prints its price first",
+    "compare": "a grid of sources, objectives, masks and seeds; prints its price first",
     "report": "rows -> tables, plots and the leaderboard page",
     "verify": "recompute every published number from its predictions",
 }
@@ -59,6 +59,7 @@ EXAMPLES = {
         "sourcebench compare comparison=quick",
         "sourcebench compare comparison=esc50-nano dry=true",
         "sourcebench compare comparison=esc50-nano comparison.seeds=5 workers=4",
+        "sourcebench compare comparison=recipes-nano 'comparison.masks=[random,time]'",
     ],
     "report": [
         "sourcebench report",

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 import tiny_runs
 
-from suite import cli
+from suite import cli, comparison
+from suite.configuration import configure
 from suite.rows import Row, read_rows
 
 Captured = pytest.CaptureFixture[str]
@@ -111,3 +113,31 @@ def test_a_misspelt_probe_is_answered_before_anything_is_spent(
     assert cli.main(words(tmp_path, "comparison.probes=[linaer]")) == 2
     assert "'linear@1'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_objectives_and_masks_span_a_grid_whose_equal_runs_are_one_cell() -> None:
+    typed = [
+        "comparison=quick",
+        "comparison.sources=[audiopg]",
+        "comparison.objectives=[mae,'eat objective.clones=2']",
+        "comparison.masks=[random,'inverse_block masking.size=2']",
+        "comparison.controls=[untrained,mel_statistics]",
+    ]
+    grown = comparison.cells(comparison.read(configure(typed)), typed)
+    recipes = [
+        (cell.experiment.objective["name"], cell.experiment.masking["name"], cell.experiment.seed)
+        for cell in grown
+        if cell.experiment.control is None
+    ]
+    names = product([0, 1], ["mae", "eat"], ["random", "inverse_block"])
+    assert recipes == [(objective, mask, seed) for seed, objective, mask in names]
+    fixed = [cell.experiment for cell in grown if cell.experiment.control is not None]
+    untrained = [(made.objective["name"], made.seed) for made in fixed if made.control == "untrained"]
+    assert untrained == [("mae", 0), ("eat", 0), ("mae", 1), ("eat", 1)]  # the same for every mask
+    assert [made.control for made in fixed].count("mel_statistics") == 1
+
+
+def test_what_a_grid_varies_cannot_be_typed_beside_it(capsys: Captured) -> None:
+    grid = ["compare", "comparison=quick", "comparison.masks=[random,time]", "dry=true"]
+    assert cli.main([*grid, "masking=time"]) == 2
+    assert "comparison.masks=[" in capsys.readouterr().err

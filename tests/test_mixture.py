@@ -288,7 +288,7 @@ def test_a_label_can_be_typed() -> None:
 
 
 def test_a_line_of_a_comparison_can_hold_a_mixture() -> None:
-    words = comparison.source_words("mixture 'source.parts={noise: 3, dead_leaves: 2}'")
+    words = comparison.entry_words("source", "mixture 'source.parts={noise: 3, dead_leaves: 2}'")
     made = comparison.cell_of([*words, "seed=1"])
     assert made.experiment.label == "mixture parts={dead_leaves: 2, noise: 3}"
     again = shlex.split(made.command)[2:]
