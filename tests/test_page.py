@@ -133,7 +133,9 @@ def test_published_anchors_are_apart_from_what_was_measured(published: Path) -> 
 
 
 def test_the_overview_ranks_sources_over_tasks(published: Path) -> None:
-    (overview,) = [o for o in overviews.overviews(summary_of(published)) if o.key[0] == "linear@1"]
+    (overview,) = [
+        o for o in overviews.overviews(summary_of(published)) if o.setting.probe == "linear@1"
+    ]
     assert overview.tasks == ("esc50", "toy_pitch")
     for label, scores in zip(overview.labels, overview.scores, strict=True):
         expected = [the_line(the_table(published, task), label).score for task in overview.tasks]

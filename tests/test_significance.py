@@ -262,6 +262,14 @@ def test_bootstrap_p_is_one_for_equal_models_and_small_for_different_ones() -> N
     assert resampling.bootstrap_p(np.full(9999, -0.1)) == pytest.approx(2 / 10_000)
 
 
+def test_bootstrap_p_beyond_its_draws_is_the_normal_tail() -> None:
+    drawn = np.random.default_rng(3).normal(0.0, 0.01, 10_000)
+    tail = 2 * stats.norm.sf((drawn.mean() + 0.1) / drawn.std(ddof=1))
+    assert 0 < resampling.bootstrap_p(drawn + 0.1) == pytest.approx(tail, rel=1e-3, abs=0)
+    near = drawn + 0.025  # some draws reach zero: they are counted
+    assert resampling.bootstrap_p(near) == 2 * (1 + int((near <= 0).sum())) / 10_001
+
+
 def test_bootstrap_p_of_equal_models_is_rarely_small() -> None:
     generator = np.random.default_rng(11)
     group = np.array([str(i) for i in range(200)])

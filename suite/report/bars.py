@@ -28,7 +28,7 @@ def bar(line: Line, span: Interval, chance: float | None) -> str:
         inside = min(max(value, span.low), span.high)
         return f"{4 + 192 * (inside - span.low) / (span.high - span.low):.1f}"
 
-    shade = "currentColor" if line.control else colour(line.source)
+    shade = "currentColor" if line.control else colour(line.family)
     parts = ['<line class="axis" x1="0" x2="200" y1="10" y2="10"/>']
     if chance is not None:
         parts.append(f'<line class="chance" x1="{x(chance)}" x2="{x(chance)}" y1="0" y2="20"/>')

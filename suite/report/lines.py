@@ -13,6 +13,34 @@ from suite.rows import Row, task_label
 
 
 @dataclass(frozen=True, order=True)
+class Setting:
+    """How the encoders of a table were trained and probed, whatever was asked of them.
+
+    A table compares sources under one masking and objective, or recipes (both of these, then ``""``)
+    on one ``source``, then named.
+    """
+
+    probe: str
+    scale: str
+    masking: str
+    objective: str
+    budget: int  # samples seen
+    source: str = ""
+
+    @property
+    def recipe(self) -> str:
+        """What is held fixed beside probe and scale, in words."""
+        fixed = (self.source, self.masking, self.objective)
+        return ", ".join([*(n for n in fixed if n not in ("", "-")), f"{self.budget:,} samples seen"])
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The same as words of a file name."""
+        fixed = (self.source,) if self.source else (self.masking, self.objective)
+        return (self.scale, *fixed, str(self.budget))
+
+
+@dataclass(frozen=True, order=True)
 class Group:
     """Everything that must be equal for two scores to be compared."""
 
@@ -27,6 +55,12 @@ class Group:
     split_hash: str
     data_hash: str
     partial: bool = False
+    source: str = ""  # named where recipes are compared, as in Setting
+
+    @property
+    def setting(self) -> Setting:
+        """The group without its question."""
+        return Setting(self.probe, self.scale, self.masking, self.objective, self.budget, self.source)
 
     @property
     def task_label(self) -> str:
@@ -36,9 +70,8 @@ class Group:
     @property
     def words(self) -> str:
         """The group as the words of a file name; versions and hashes are left out."""
-        recipe = (self.scale, self.masking, self.objective, str(self.budget))
         task = (self.task, *["partial"] * self.partial)
-        return file_words(*task, self.probe, self.metric, *recipe)
+        return file_words(*task, self.probe, self.metric, *self.setting.words)
 
     @property
     def question(self) -> tuple[str, str, str, int, str, str]:
@@ -49,10 +82,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Line:
-    """One source of a table. ``scores`` is ``(seeds, folds)``; scores and intervals are fractions."""
+    """One source, or one recipe, of a table.
+
+    ``scores`` is ``(seeds, folds)``; scores and intervals are fractions. ``family`` names its colour
+    and marker: the source, or the objective where recipes are compared.
+    """
 
     label: str
     source: str
+    family: str
     control: bool
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
@@ -68,6 +106,14 @@ class Line:
     @property
     def score(self) -> float:
         return float(self.scores.mean())
+
+    @property
+    def masking(self) -> str:
+        return self.rows[0].masking
+
+    @property
+    def objective(self) -> str:
+        return self.rows[0].objective
 
     @cached_property
     def over_seeds(self) -> Interval | None:

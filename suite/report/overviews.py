@@ -10,22 +10,23 @@ import numpy as np
 
 from suite.report import formats, significance
 from suite.report.formats import DASH, Block, Cell, percent
-from suite.report.lines import Table, file_words
+from suite.report.lines import Setting, Table, file_words
 from suite.report.resampling import RankInterval, rank_intervals
 
 
 @dataclass(frozen=True)
 class Overview:
-    """One line per source, one column per task, for one probe, scale, masking, objective, budget.
+    """One line per source or recipe, one column per task, for one setting.
 
     ``scores`` is ``(lines, tasks)`` with NaN where a source was not evaluated; ``standing`` gives the
     rank interval of the sources that have every task (others None).
     """
 
-    key: tuple[str, str, str, str, int]  # probe, scale, masking, objective, budget
+    setting: Setting
     tasks: tuple[str, ...]
     tables: tuple[str, ...]  # the name of each task's table
     labels: tuple[str, ...]
+    families: tuple[str, ...]  # of each line, which name its colour
     controls: tuple[bool, ...]
     scores: np.ndarray
     best: np.ndarray  # bool (lines, tasks): among the best of that task's table
@@ -35,29 +36,32 @@ class Overview:
 
     @property
     def name(self) -> str:
-        return file_words("overview", *map(str, self.key))
+        return file_words("overview", self.setting.probe, *self.setting.words)
+
+    @property
+    def lines(self) -> str:
+        """What a line is: a source or a recipe."""
+        return "recipe" if self.setting.source else "source"
 
     @property
     def title(self) -> str:
-        probe, scale, masking, objective, budget = self.key
-        how = "".join(f"{name}, " for name in (masking, objective) if name != "-")
-        return f"All tasks, {probe}, scale {scale}, {how}{budget:,} samples seen (%)"
+        setting = self.setting
+        return f"All tasks, {setting.probe}, scale {setting.scale}, {setting.recipe} (%)"
 
 
 def overviews(tables: Sequence[Table]) -> list[Overview]:
     """Overviews across tasks, in a stable order; a single task has no across."""
-    related: dict[tuple[str, str, str, str, int], list[Table]] = defaultdict(list)
+    related: dict[Setting, list[Table]] = defaultdict(list)
     for table in tables:
-        g = table.group
-        related[(g.probe, g.scale, g.masking, g.objective, g.budget)].append(table)
+        related[table.group.setting].append(table)
     return [_overview(key, related[key]) for key in sorted(related) if len(related[key]) > 1]
 
 
-def _overview(key: tuple[str, str, str, str, int], tables: Sequence[Table]) -> Overview:
+def _overview(setting: Setting, tables: Sequence[Table]) -> Overview:
     names = _question_names(tables)
     lines = [{line.label: line for line in table.lines} for table in tables]
-    controls = {label: line.control for each in lines for label, line in each.items()}
-    labels = sorted(controls)
+    known = {label: line for each in lines for label, line in each.items()}
+    labels = sorted(known)
     scores = np.array(
         [[each[label].score if label in each else np.nan for each in lines] for label in labels]
     ).reshape(len(labels), len(tables))
@@ -84,11 +88,12 @@ def _overview(key: tuple[str, str, str, str, int], tables: Sequence[Table]) -> O
         notes.append(f"Nemenyi: mean ranks closer than {distance:.2f} are not separable at 5 %.")
     order = sorted(range(len(labels)), key=lambda i: (-points[i], labels[i]))
     return Overview(
-        key=key,
+        setting=setting,
         tasks=names,
         tables=tuple(table.name for table in tables),
         labels=tuple(labels[i] for i in order),
-        controls=tuple(controls[labels[i]] for i in order),
+        families=tuple(known[labels[i]].family for i in order),
+        controls=tuple(known[labels[i]].control for i in order),
         scores=scores[order],
         best=best[order],
         borda=tuple(float(points[i]) for i in order),
@@ -115,7 +120,7 @@ def _question_names(tables: Sequence[Table]) -> tuple[str, ...]:
 
 def overview_block(overview: Overview) -> Block:
     """An overview as cells."""
-    head = ("source", *overview.tasks, "mean rank", "95 % of places", "P(best)", "Borda")
+    head = (overview.lines, *overview.tasks, "mean rank", "95 % of places", "P(best)", "Borda")
     body = []
     for i, label in enumerate(overview.labels):
         name = f"{label} (control)" if overview.controls[i] else label
@@ -135,7 +140,7 @@ def _place(place: RankInterval) -> tuple[str, str, str]:
 def overview_values(overview: Overview) -> str:
     """An overview as CSV with fractions in full precision."""
     head = (
-        "source",
+        overview.lines,
         "control",
         *overview.tasks,
         "mean_rank",

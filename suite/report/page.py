@@ -28,9 +28,9 @@ EMPTY = (
 READING = (
     "A score is the mean over pre-training seeds of the mean over folds. Two intervals stand apart: "
     "over seeds (would another pre-training say the same?) and over clips (would other recordings?). "
-    "Tinted: the best, and everything not significantly worse. Controls are in italics. Only runs of "
-    "equal scale, masking, objective and budget share a table. Every score leads to its folds, and "
-    "from there to its run."
+    "Tinted: the best, and everything not significantly worse. Controls are in italics. Runs that "
+    "share a table are of equal scale and budget, and of one recipe (masking and objective) or of one "
+    "source. Every score leads to its folds, and from there to its run."
 )
 
 
@@ -79,7 +79,7 @@ def _filters(summary: Sequence[Table]) -> str:
         "task": sorted({group.task_label for group in groups}),
         "probe": sorted({group.probe for group in groups}),
         "scale": sorted({group.scale for group in groups}),
-        "recipe": sorted({_recipe(g.masking, g.objective, g.budget) for g in groups}),
+        "recipe": sorted({group.setting.recipe for group in groups}),
     }
     selects = []
     for name, values in choices.items():
@@ -89,14 +89,9 @@ def _filters(summary: Sequence[Table]) -> str:
     return f'<form class="filters" aria-label="Filter the tables">{"".join(selects)}</form>'
 
 
-def _recipe(masking: str, objective: str, budget: int) -> str:
-    how = [name for name in (masking, objective) if name != "-"]
-    return ", ".join([*how, f"{budget:,} samples seen"])
-
-
 def _overview(overview: Overview, places: dict[tuple[str, str], str]) -> str:
-    probe, scale, masking, objective, budget = overview.key
-    data = _data("overview", probe=probe, scale=scale, recipe=_recipe(masking, objective, budget))
+    setting = overview.setting
+    data = _data("overview", probe=setting.probe, scale=setting.scale, recipe=setting.recipe)
     block = overview_block(overview)
     body = []
     for i, (label, cells) in enumerate(zip(overview.labels, block.body, strict=True)):
@@ -104,8 +99,7 @@ def _overview(overview: Overview, places: dict[tuple[str, str], str]) -> str:
         numbers: list[float | None] = [_number(float(v)) for v in overview.scores[i]]
         numbers += [None] * 3 if place is None else [place.mean, place.low, place.best]
         numbers.append(overview.borda[i])
-        source = label.split(" (")[0]
-        row = [_source(source, label, control=overview.controls[i])]
+        row = [_source(overview.families[i], label, control=overview.controls[i])]
         for column, (cell, number) in enumerate(zip(cells[1:], numbers, strict=True)):
             text = escape(cell.text)
             if column < len(overview.tables) and number is not None:
@@ -118,15 +112,14 @@ def _overview(overview: Overview, places: dict[tuple[str, str], str]) -> str:
 
 def _section(position: int, table: Table) -> str:
     g = table.group
-    recipe = _recipe(g.masking, g.objective, g.budget)
-    data = _data("table", task=g.task_label, probe=g.probe, scale=g.scale, recipe=recipe)
+    data = _data("table", task=g.task_label, probe=g.probe, scale=g.scale, recipe=g.setting.recipe)
     block, span = tables.measured(table), span_of(table)
     head = (*block.head[:2], "95 % over seeds and clips", *block.head[2:])
     body = []
     for i, (line, cells) in enumerate(zip(table.lines, block.body, strict=True)):
         texts = [escape(cell.text) for cell in cells[2:]]
         score = f'<a href="#t{position}-{i}">{percent(line.score)}</a>'
-        row = [_source(line.source, line.label, control=line.control)]
+        row = [_source(line.family, line.label, control=line.control)]
         row += [_cell(score, line.score, "score"), f"<td>{bar(line, span, table.chance)}</td>"]
         row += [_cell(text, value) for text, value in zip(texts, _sort_values(line), strict=True)]
         mark = ' class="best"' if line.among_best else ""
@@ -163,7 +156,7 @@ def _folds(position: int, table: Table) -> str:
                 f'<tr{anchor}><th scope="row">{escape(line.label)}</th><td class="left">{link}</td>'
                 f"<td>{seed}</td>{_cell(percent(mean), mean)}{scores}</tr>"
             )
-    head = ("source", "run", "seed", "mean", *(f"fold {fold}" for fold in folds))
+    head = (tables.head(table)[0], "run", "seed", "mean", *(f"fold {fold}" for fold in folds))
     inner = _table("Scores of every run and fold", head, body)
     return f"<details><summary>Scores of every run and fold</summary>{inner}</details>"
 
@@ -234,8 +227,8 @@ def _table(
     )
 
 
-def _source(source: str, label: str, *, control: bool) -> str:
-    dot = f'<span class="dot" style="background:{colour(source)}"></span>'
+def _source(family: str, label: str, *, control: bool) -> str:
+    dot = f'<span class="dot" style="background:{colour(family)}"></span>'
     name = f'<span class="control">{escape(label)} (control)</span>' if control else escape(label)
     return f'<th scope="row" data-value="{escape(label)}">{dot}{name}</th>'
 

@@ -1,4 +1,4 @@
-"""One colour and one marker per source in every figure and on the page, functions of its name alone."""
+"""One colour and one marker per source or objective in figures and on the page, by its name alone."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ SOURCES = {
     "feature_visualisation": ("#B2182B", "<"),
     "mixture": ("#7A7A2A", ">"),
 }
+OBJECTIVES = {
+    "mae": ("#0072B2", "o"),
+    "m2d": ("#009E73", "D"),
+    "eat": ("#D55E00", "s"),
+    "cat": ("#6A3D9A", "^"),
+}
 CONTROLS = {
     "untrained": ("#555555", "p"),
     "noise": ("#777777", "h"),
@@ -28,11 +34,11 @@ OTHER_MARKERS = ((4, 1, 0), (6, 1, 0), (3, 1, 0), (8, 1, 0), (4, 1, 45), (3, 1, 
 
 
 def colour(source: str) -> str:
-    """The colour of a source as ``#rrggbb``; an unknown name takes its hue from its spelling.
+    """The colour of a source or objective as ``#rrggbb``; an unknown name's hue is of its spelling.
 
     A label such as ``dead_leaves shape=mixed`` has its source's colour and a marker of its own.
     """
-    known = SOURCES | CONTROLS
+    known = SOURCES | OBJECTIVES | CONTROLS
     family = source.split(" ")[0]
     if source in known or family in SOURCES:
         return known[source if source in known else family][0]
@@ -42,8 +48,8 @@ def colour(source: str) -> str:
 
 
 def marker(source: str) -> str | tuple[int, int, int]:
-    """The marker of a source, as matplotlib writes it."""
-    known = SOURCES | CONTROLS
+    """The marker of a source or objective, as matplotlib writes it."""
+    known = SOURCES | OBJECTIVES | CONTROLS
     if source in known:
         return known[source][1]
     return OTHER_MARKERS[(zlib.crc32(source.encode()) >> 8) % len(OTHER_MARKERS)]

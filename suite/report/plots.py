@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from suite.report.lines import Line, Table, file_words, interval_over_seeds
+from suite.report.heatmap import recipes_figure
+from suite.report.lines import Line, Setting, Table, file_words, interval_over_seeds
 from suite.report.palette import colour, marker
 from suite.rows import Row
 
@@ -36,7 +37,6 @@ STYLE: Any = {
     "svg.hashsalt": "sourcebench",  # the same rows give the same bytes
     "svg.fonttype": "none",
 }
-Key = tuple[str, str, str, str, int]  # probe, scale, masking, objective, budget
 
 
 def figures(tables: Sequence[Table], rows: Iterable[Row]) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -51,19 +51,23 @@ def figures(tables: Sequence[Table], rows: Iterable[Row]) -> Iterator[tuple[str,
         earlier[(row.run_id, row.task, row.partial, row.probe, row.metric)][row.samples_seen].append(
             row
         )
-    related: dict[Key, list[Table]] = defaultdict(list)
+    related: dict[Setting, list[Table]] = defaultdict(list)
     for table in tables:
-        g = table.group
-        related[(g.probe, g.scale, g.masking, g.objective, g.budget)].append(table)
+        related[table.group.setting].append(table)
     costs: dict[tuple[str, str, str, str], list[Table]] = defaultdict(list)
     with sns.axes_style("whitegrid"), mpl.rc_context(STYLE):
-        for key in sorted(related):
-            name = file_words(*map(str, key))
-            costs[key[:4]] += related[key]
-            yield f"scores.{name}", _saved(scores_figure(related[key]))
-            curves = [_curves(table, earlier) for table in related[key]]
+        for setting in sorted(related):
+            name = file_words(setting.probe, *setting.words)
+            yield f"scores.{name}", _saved(scores_figure(related[setting]))
+            if setting.source:
+                yield f"recipes.{name}", _saved(recipes_figure(related[setting]))
+                continue
+            costs[(setting.probe, setting.scale, setting.masking, setting.objective)] += related[
+                setting
+            ]
+            curves = [_curves(table, earlier) for table in related[setting]]
             if any(len(points) > 1 for found in curves for points in found.values()):
-                yield f"curves.{name}", _saved(curves_figure(related[key], curves))
+                yield f"curves.{name}", _saved(curves_figure(related[setting], curves))
         for shared in sorted(costs):
             if any(line.mean("seconds") > 0 for table in costs[shared] for line in table.lines):
                 name = file_words(*shared)
@@ -202,7 +206,7 @@ def _curves(
 
 
 def _score_row(axis: Axes, line: Line, y: int) -> None:
-    shade = colour(line.source)
+    shade = colour(line.family)
     if line.over_clips is not None:
         low, high = 100 * line.over_clips.low, 100 * line.over_clips.high
         axis.plot([low, high], [y, y], color=shade, linewidth=0.8, marker="|", markersize=5)
@@ -227,13 +231,13 @@ def _curve(axis: Axes, line: Line, points: dict[int, np.ndarray], origin: float 
 def _error_bar(axis: Axes, line: Line, x: float, scores: np.ndarray) -> None:
     bar = interval_over_seeds(scores, line.rows[0].metric)
     if bar is not None:
-        shade = colour(line.source)
+        shade = colour(line.family)
         axis.plot([x, x], [100 * bar.low, 100 * bar.high], color=shade, linewidth=0.9, alpha=0.7)
 
 
 def _level(axis: Axes, line: Line) -> None:
     # A control without a budget is a level, not a point.
-    axis.axhline(100 * line.score, color=colour(line.source), linewidth=1, linestyle=_dash(line))
+    axis.axhline(100 * line.score, color=colour(line.family), linewidth=1, linestyle=_dash(line))
 
 
 def _dash(line: Line) -> str:
@@ -241,10 +245,10 @@ def _dash(line: Line) -> str:
 
 
 def _look(line: Line) -> dict[str, Any]:
-    shade = colour(line.source)
+    shade = colour(line.family)
     return {
         "color": shade,
-        "marker": marker(line.source),
+        "marker": marker(line.family),
         "markersize": 5,
         "markerfacecolor": "white" if line.control else shade,
         "markeredgewidth": 1.0,
@@ -255,7 +259,7 @@ def _look(line: Line) -> dict[str, Any]:
 
 
 def _handle(line: Line, *, level: bool) -> Line2D:
-    look = {"color": colour(line.source), "linestyle": _dash(line)} if level else _look(line)
+    look = {"color": colour(line.family), "linestyle": _dash(line)} if level else _look(line)
     if not level and line.source == "untrained":  # one point at no samples seen
         look["linestyle"] = ""
     return Line2D([], [], label=line.label, **look)

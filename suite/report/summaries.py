@@ -1,12 +1,14 @@
 """From rows and predictions to comparable tables: who is grouped with whom, and every number of a line.
 
-**What may stand in one table.** Rows of the same task (version, split, data), probe, metric, scale,
-masking, objective and budget (samples seen). Of a run only its largest number of samples seen counts;
-earlier checkpoints are for learning curves. Controls without a budget join: ``mel_statistics`` (scale
-``-``) every table of its task, probe and metric, ``untrained`` every budget of its scale.
+**What may stand in one table.** Rows of the same task (version, split, data), probe, metric, scale and
+budget (samples seen), and either of one masking and objective, to compare sources, or of one source
+that met several, to compare recipes. Of a run only its largest number of samples seen counts; earlier
+checkpoints are for learning curves. Controls without a budget join: ``mel_statistics`` (scale ``-``)
+every table of its task, probe and metric, ``untrained`` every budget of its scale.
 
-**A line** is a source with one configuration; its replicates are pre-training seeds. The score is the
-mean over seeds of the mean over folds. A run that lacks a fold is left out, and the table says so.
+**A line** is a source, or a recipe, with one configuration; its replicates are pre-training seeds. The
+score is the mean over seeds of the mean over folds. A run that lacks a fold is left out, and the table
+says so. A run whose objective learnt from a frozen encoder that had seen labels says so in its label.
 
 How two lines are tested against each other is said in :mod:`suite.report.verdicts`.
 """
@@ -23,7 +25,7 @@ import numpy as np
 
 from suite.report.lines import Group, Line, Table, file_words
 from suite.report.replicates import Folder, clip_evidence
-from suite.report.verdicts import judged, pair_tests
+from suite.report.verdicts import judged, pair_tests, untrained_of
 from suite.rows import Row
 
 PARTIAL = (
@@ -66,28 +68,52 @@ def grouped(rows: Sequence[Row]) -> dict[Group, list[Row]]:
     floating: dict[Group, list[Row]] = defaultdict(list)
     for row in rows:
         (floating if _floats(row) else fixed)[_group(row)].append(row)
-    joined: set[Group] = set()
+    tables = by_recipe(fixed)
     for group, members in fixed.items():
-        for guest in _guests(group, floating):
+        sources = {row.source for row in members}
+        if len(sources) > 1 or _of_recipes(group, *sources) not in tables:  # else a line of that table
+            tables[group] = members
+    joined: set[Group] = set()
+    for group, members in tables.items():
+        for guest in _guests(group, {row.objective for row in members}, floating):
             members += floating[guest]
             joined.add(guest)
     for guest in sorted(set(floating) - joined):  # controls that no trained source can be held against
-        fixed[replace(guest, masking="-", objective="-")] += floating[guest]
-    return dict(fixed)
+        tables.setdefault(replace(guest, masking="-", objective="-"), []).extend(floating[guest])
+    return tables
+
+
+def by_recipe(fixed: dict[Group, list[Row]]) -> dict[Group, list[Row]]:
+    """The sources that met several maskings or objectives, each with all of its recipes."""
+    recipes: dict[Group, list[Row]] = defaultdict(list)
+    for group, members in fixed.items():
+        for row in members:
+            if not row.control:
+                recipes[_of_recipes(group, row.source)].append(row)
+    return {
+        group: members
+        for group, members in recipes.items()
+        if len({(row.masking, row.objective) for row in members}) > 1
+    }
+
+
+def _of_recipes(group: Group, source: str) -> Group:
+    return replace(group, masking="", objective="", source=source)
 
 
 def _floats(row: Row) -> bool:
     return row.control and row.samples_seen == 0
 
 
-def _guests(group: Group, floating: dict[Group, list[Row]]) -> list[Group]:
+def _guests(group: Group, objectives: set[str], floating: dict[Group, list[Row]]) -> list[Group]:
     # Untrained weights of the same objective and masking are the same architecture; a control that
-    # names neither fits all; failing both, the scale's other untrained encoders are shown.
+    # names neither fits all; failing both, the scale's other untrained encoders are shown. Beside
+    # recipes stand the untrained encoders of all their objectives.
     here = [g for g in sorted(floating) if g.question == group.question]
     no_network = [g for g in here if g.scale == "-"]
     untrained = [g for g in here if g.scale == group.scale != "-"]
     same = [g for g in untrained if g.objective == group.objective and g.masking == group.masking]
-    fits = [g for g in untrained if g.objective in (group.objective, "-")]
+    fits = [g for g in untrained if g.objective in (*objectives, "-")]
     return no_network + (same or fits or untrained)
 
 
@@ -112,20 +138,23 @@ def _table(
 ) -> Table:
     every_fold = tuple(sorted({row.fold for row in rows}))
     lines = []
-    for label, members in _labelled(rows):
-        line = _line(label, members, every_fold, notes)
+    for label, members in _labelled(group, rows):
+        line = _line(group, label, members, every_fold, notes)
         if line is not None:
             lines.append(line)
     evidence = clip_evidence({line.label: line.rows for line in lines}, predictions, notes)
     lines.sort(key=lambda line: (-line.score, line.label))
-    if sum(line.source == "untrained" for line in lines) > 1:
+    networks = [line for line in lines if line.objective != "-" and line.source != "untrained"]
+    if any(len(untrained_of(line, lines)) > 1 for line in networks):
         notes.append("several untrained encoders: no difference to untrained is given")
     pairs = pair_tests(lines, evidence.replicates)
     lines = [judged(line, lines, pairs, evidence.replicates.get(line.label)) for line in lines]
     return Table(name, group, tuple(lines), tuple(notes), pairs, evidence.chance)
 
 
-def _line(label: str, rows: Sequence[Row], folds: tuple[str, ...], notes: list[str]) -> Line | None:
+def _line(
+    group: Group, label: str, rows: Sequence[Row], folds: tuple[str, ...], notes: list[str]
+) -> Line | None:
     by_run: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in rows:
         by_run[row.run_id][row.fold] = row
@@ -149,6 +178,7 @@ def _line(label: str, rows: Sequence[Row], folds: tuple[str, ...], notes: list[s
     return Line(
         label=label,
         source=first.source,
+        family=first.objective if group.source and not first.control else first.source,
         control=first.control,
         rows=tuple(row for run in kept for row in run),
         seeds=seeds,
@@ -158,20 +188,28 @@ def _line(label: str, rows: Sequence[Row], folds: tuple[str, ...], notes: list[s
     )
 
 
-def _labelled(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def _labelled(group: Group, rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     # One source with two configurations is two lines, told apart by the keys that differ.
-    by_source: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    named: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        by_source[row.source][json.dumps(configuration(row), sort_keys=True)].append(row)
+        named[_name(group, row)][json.dumps(configuration(row), sort_keys=True)].append(row)
     labelled = []
-    for source, variants in sorted(by_source.items()):
+    for name, variants in sorted(named.items()):
         settings = [flatten(json.loads(text)) for text in sorted(variants)]
         keys = sorted({key for each in settings for key in each})
         differ = [k for k in keys if len({json.dumps(each.get(k)) for each in settings}) > 1]
         for text, each in zip(sorted(variants), settings, strict=True):
             detail = ", ".join(f"{key}={each.get(key, 'unset')}" for key in differ)
-            labelled.append((f"{source} ({detail})" if detail else source, variants[text]))
+            labelled.append((f"{name} ({detail})" if detail else name, variants[text]))
     return labelled
+
+
+def _name(group: Group, row: Row) -> str:
+    name = row.source
+    if group.source and row.objective != "-":
+        name = f"{row.source}, {row.objective}" if row.control else f"{row.objective}, {row.masking}"
+    saw_labels = row.config.get("objective", {}).get("saw_labels", False)
+    return f"{name}, saw labels" if saw_labels else name
 
 
 # Keys that cannot change what an encoder is: two runs that differ in them are still replicates.

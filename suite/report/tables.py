@@ -23,7 +23,7 @@ HEAD = (
 )
 CSV_HEAD = (
     *("task", "task_version", "probe", "metric", "scale", "masking", "objective", "budget"),
-    *("source", "control", "score", "seeds_low", "seeds_high", "clips_low", "clips_high"),
+    *("line", "source", "control", "score", "seeds_low", "seeds_high", "clips_low", "clips_high"),
     *("folds_low", "folds_high", "seeds", "folds", "clips", "difference_to_untrained", "p_seeds"),
     *("p_clips", "among_best", "samples_seen", "parameters", "flops", "seconds", "run_ids"),
 )
@@ -68,7 +68,12 @@ def measured(table: Table) -> Block:
     notes = (READING, *table.notes)
     if table.chance is not None:
         notes = (f"Chance, from the frequencies of the labels: {percent(table.chance)}.", *notes)
-    return Block(title(table), HEAD, tuple(_cells(line) for line in table.lines), notes)
+    return Block(title(table), head(table), tuple(_cells(line) for line in table.lines), notes)
+
+
+def head(table: Table) -> tuple[str, ...]:
+    """The columns of a table: its lines are sources, or recipes."""
+    return ("recipe" if table.group.source else "source", *HEAD[1:])
 
 
 def reported(table: Table) -> Block | None:
@@ -94,7 +99,10 @@ def title(table: Table) -> str:
 
 
 def _how(table: Table) -> list[tuple[str, str]]:
-    return [("masking", table.group.masking), ("objective", table.group.objective)]
+    group = table.group
+    if group.source:
+        return [("source", group.source)]
+    return [("masking", group.masking), ("objective", group.objective)]
 
 
 def comma_separated(table: Table) -> str:
@@ -124,8 +132,9 @@ def _values(table: Table, line: Line) -> list[Any]:
     for found in (line.over_seeds, line.over_clips, line.over_folds):
         bounds += [None, None] if found is None else [round(found.low, 9), round(found.high, 9)]
     return [
-        *(group.task_label, group.task_version, group.probe, group.metric, group.scale, group.masking),
-        *(group.objective, group.budget, line.label, line.control, round(line.score, 9), *bounds),
+        *(group.task_label, group.task_version, group.probe, group.metric, group.scale),
+        *(group.masking or line.masking, group.objective or line.objective, group.budget),
+        *(line.label, line.source, line.control, round(line.score, 9), *bounds),
         *(len(line.seeds), len(line.folds), line.clips),
         *(None if v is None else round(v, 9) for v in (line.difference, line.p_seeds, line.p_clips)),
         *(line.among_best, round(line.mean("samples_seen")), round(line.mean("parameters"))),
@@ -165,7 +174,7 @@ def terminal(tables: Sequence[Table]) -> list[RichTable]:
             title=title(table), title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0)
         )
         for position in IN_A_TERMINAL:
-            name = names.get(HEAD[position], HEAD[position])
+            name = names.get(HEAD[position], head(table)[position])
             drawn.add_column(name, justify="left" if position == 0 else "right", no_wrap=position > 0)
         for line in table.lines:
             cells = [_cells(line)[position] for position in IN_A_TERMINAL]

@@ -8,7 +8,7 @@
   paired with each seed of the other. With one test set: Welch's t over seeds; a line with one seed
   counts as a constant.
 - *over clips*: paired cluster bootstrap by group of seed-averaged correctness (other metrics are
-  recomputed on each draw).
+  recomputed on each draw); beyond what the number of draws can tell, its normal tail.
 
 A difference is called significant when every test that could be made says so at 5 %.
 """
@@ -62,6 +62,12 @@ def pair_tests(
     }
 
 
+def untrained_of(line: Line, lines: Sequence[Line]) -> list[Line]:
+    """The untrained encoders that ``line`` is held against: of its objective, or else all."""
+    untrained = [other for other in lines if other.source == "untrained"]
+    return [other for other in untrained if other.objective == line.objective] or untrained
+
+
 def judged(
     line: Line,
     lines: Sequence[Line],
@@ -72,7 +78,7 @@ def judged(
     changes: dict[str, Any] = {}
     if replicates is not None:
         changes["over_clips"] = percentile_interval(replicates)
-    untrained = [other for other in lines if other.source == "untrained"]
+    untrained = untrained_of(line, lines)
     if len(untrained) == 1 and untrained[0] is not line:
         found = pairs.get((line.label, untrained[0].label), pairs.get((untrained[0].label, line.label)))
         assert found is not None
