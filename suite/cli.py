@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import shlex
 import sys
@@ -13,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from generators.drawer import UsageError, neighbours
 from suite import help as pages
+from suite import storage
 from suite.progress import show_warning
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 DONE, FAILED, USAGE, MISSING, INTERRUPTED = 0, 1, 2, 3, 130
-STORAGE = (  # a full disk, a forbidden place, a file where a folder has to be
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
-)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -51,9 +47,9 @@ def main(words: list[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         code = getattr(error, "exit_code", None)
-        if code is None and error.errno not in STORAGE:
+        if code is None and error.errno not in storage.REFUSALS:
             raise
-        print(f"error: {storage_advice(error) if code is None else error}", file=sys.stderr)
+        print(f"error: {storage.advice(error) if code is None else error}", file=sys.stderr)
         return FAILED if code is None else int(code)
     except Exception as error:
         code = getattr(error, "exit_code", None)
@@ -61,17 +57,6 @@ def main(words: list[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return int(code)
-
-
-def storage_advice(error: OSError) -> str:
-    """What to do about a full or forbidden place."""
-    where = error.filename or "the disk"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space left at {where}. Free some (cache/ may be deleted), then type it again."
-    return (
-        f"{where} cannot be written ({error.strerror}). "
-        "Choose another place: paths.runs=... paths.cache=... paths.results=... paths.data=..."
-    )
 
 
 def command(words: list[str]) -> str:
