@@ -129,8 +129,16 @@ class Trained:
     fingerprint: str  # changes with anything that changes an embedding
 
 
-def load_encoder(run: Path, fresh: Encoder, samples_seen: int | None = None) -> Trained:
-    """Load a run's weights into ``fresh``; ``samples_seen`` picks an encoder of the learning curve."""
+def points(run: Path) -> list[int]:
+    """Samples seen of the weights kept on the way, ascending."""
+    return sorted(int(path.parent.name) for path in (run / CURVE).glob("*/*.safetensors"))
+
+
+def read_weights(run: Path, samples_seen: int | None = None) -> dict[str, Tensor]:
+    """A run's weights, of the encoder and of all that was trained with it.
+
+    ``samples_seen`` picks those of the learning curve. Raises :class:`DataMissing` or :class:`BadData`.
+    """
     path = (
         run / WEIGHTS
         if samples_seen is None
@@ -139,9 +147,14 @@ def load_encoder(run: Path, fresh: Encoder, samples_seen: int | None = None) -> 
     if not path.exists():
         raise DataMissing(f"no weights at {path}. Pre-train first: `sourcebench pretrain ...`.")
     try:
-        weights = safetensors.torch.load_file(path)
+        return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise BadData(f"{path} cannot be read ({error}). Delete the run and repeat it.") from error
+
+
+def load_encoder(run: Path, fresh: Encoder, samples_seen: int | None = None) -> Trained:
+    """Load a run's weights into ``fresh``; ``samples_seen`` picks an encoder of the learning curve."""
+    weights = read_weights(run, samples_seen)
     prefix = "encoder."
     fresh.load_state_dict(
         {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}

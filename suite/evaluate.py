@@ -76,7 +76,7 @@ def evaluate(
             decode(task, cache)
     splits = {task.name: measured_split_hash(task.clips()) for task in tasks}
     measured = already = 0
-    for samples_seen in [*(points(run) if curve else []), None]:
+    for samples_seen in [*(checkpoint.points(run) if curve else []), None]:
         trained: Trained | None = None
         at = cost.samples_seen if samples_seen is None else samples_seen
         for task in tasks:
@@ -130,11 +130,6 @@ def summary(rows: list[Row]) -> str:
             f"{f'pooled {100 * pooled:.1f} %, ' * unequal}{seen:,} samples seen{others})"
         )
     return "\n".join(lines)
-
-
-def points(run: Path) -> list[int]:
-    """Samples seen of the encoders kept on the way, ascending."""
-    return sorted(int(path.parent.name) for path in (run / checkpoint.CURVE).glob("*/*.safetensors"))
 
 
 def load(run: Path, experiment: Experiment, machine: Machine, samples_seen: int | None) -> Trained:

@@ -88,6 +88,10 @@ class FrontEnd:
         """``(x - mean) / (divisor * std)`` with this front-end's statistics."""
         return (images - self.mean) / (self.divisor * self.std)
 
+    def raw(self, images: Tensor) -> Tensor:
+        """Standardised images as they were before :meth:`standardise`."""
+        return images * (self.divisor * self.std) + self.mean
+
     def measured_on(self, images: Tensor, origin: str) -> FrontEnd:
         """This front-end with the mean and standard deviation of raw ``images``.
 

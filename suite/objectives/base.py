@@ -64,6 +64,24 @@ class Objective(nn.Module, ABC):
         return self.losses(batch)
 
 
+class PixelObjective(Objective):
+    """Predicts the pixels of hidden patches, so that its reconstructions can be seen."""
+
+    normalise_pixels: bool  # every patch by its own mean and deviation
+
+    @abstractmethod
+    def reconstruct(self, images: Tensor, mask: Mask) -> Tensor:
+        """What is predicted of the hidden patches ``(B, N - K, P)``, in the order of ``mask.hide``."""
+
+    @abstractmethod
+    def targets(self, images: Tensor, mask: Mask) -> Tensor:
+        """What should be predicted of them ``(B, N - K, P)``."""
+
+    @abstractmethod
+    def pixels(self, predicted: Tensor, images: Tensor, mask: Mask) -> Tensor:
+        """Predictions or targets ``(B, N - K, P)`` as pixels of the standardised ``images``."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DecoderSize:
     """Width, depth and heads of a light transformer decoder; MAE's and AudioPG's: 512, 8, 16."""

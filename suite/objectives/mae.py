@@ -11,7 +11,7 @@ from generators.drawer import UsageError
 from suite.blocks import pick
 from suite.encoder import Encoder
 from suite.masking.base import Mask
-from suite.objectives.base import Batch, DecoderSize, Objective, ObjectiveSettings
+from suite.objectives.base import Batch, DecoderSize, ObjectiveSettings, PixelObjective
 from suite.objectives.decoder import TransformerDecoder, WindowDecoder
 
 
@@ -38,7 +38,7 @@ class MAESettings(ObjectiveSettings, name="mae"):
         return MAE(encoder, decoder, self)
 
 
-class MAE(Objective):
+class MAE(PixelObjective):
     """Encoder on visible patches, light decoder on all, loss on the hidden ones (spec 1.5, 3.1)."""
 
     def __init__(self, encoder: Encoder, decoder: DecoderSize, settings: MAESettings) -> None:
@@ -67,11 +67,27 @@ class MAE(Objective):
         pixels = pick(self.encoder.patchify(images).float(), mask.hide)
         if not self.normalise_pixels:
             return pixels
-        centred = pixels - pixels.mean(dim=2, keepdim=True)
-        variance = centred.square().sum(dim=2, keepdim=True) / (pixels.shape[2] - 1)  # as MAE: unbiased
-        return centred * (variance + 1e-6).rsqrt()
+        mean, scale = normalisation(pixels)
+        return (pixels - mean) * scale
+
+    def pixels(self, predicted: Tensor, images: Tensor, mask: Mask) -> Tensor:
+        """Where patches are normalised, each gets back its own mean and deviation, as in MAE's figures.
+
+        No decoder was asked for these two numbers: they are read from the hidden patch itself.
+        """
+        if not self.normalise_pixels:
+            return predicted
+        mean, scale = normalisation(pick(self.encoder.patchify(images).float(), mask.hide))
+        return predicted / scale + mean
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         images, mask = batch.images, batch.mask
         error = self.reconstruct(images, mask).float() - self.targets(images, mask)
         return {"loss": error.square().mean()}
+
+
+def normalisation(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of each patch of ``(B, n, P)`` and the inverse of its deviation, ``(B, n, 1)`` each."""
+    mean = patches.mean(dim=2, keepdim=True)
+    squares = (patches - mean).square().sum(dim=2, keepdim=True)
+    return mean, (squares / (patches.shape[2] - 1) + 1e-6).rsqrt()  # as MAE: unbiased
