@@ -193,6 +193,14 @@ def evaluate(words: list[str]) -> int:
     return DONE
 
 
+def reconstruct(words: list[str]) -> int:
+    """``reconstruct run=... [tasks=[...]]``: hidden patches beside what was predicted of them."""
+    from suite.analysis.reconstruction import reconstruct as draw
+
+    draw(words, print)
+    return DONE
+
+
 def compare(words: list[str]) -> int:
     """``compare comparison=...``: a grid, its price first."""
     from suite import comparison
@@ -273,6 +281,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "properties": properties,
     "pretrain": pretrain,
     "evaluate": evaluate,
+    "reconstruct": reconstruct,
     "compare": compare,
     "report": report,
     "verify": verify,

@@ -18,6 +18,7 @@ VERBS = {
     "properties": "measure sources as the encoder sees them: a table with intervals",
     "pretrain": "one experiment -> runs/<run_id>, resumable",
     "evaluate": "a run -> rows and predictions, by task and probe",
+    "reconstruct": "what a run predicts of hidden patches: figures and errors as it learnt",
     "compare": "a grid of sources, objectives, masks and seeds; prints its price first",
     "report": "rows -> tables, plots and the leaderboard page",
     "verify": "recompute every published number from its predictions",
@@ -55,6 +56,11 @@ EXAMPLES = {
         "sourcebench evaluate run=runs/<run_id> tasks=[esc50] probes=[linear,knn]",
         "SOURCEBENCH_DATA=/data/audio sourcebench evaluate run=runs/<run_id> tasks=[esc10]",
     ],
+    "reconstruct": [
+        "sourcebench reconstruct run=runs/<run_id>",
+        "sourcebench reconstruct run=runs/<run_id> count=4 tasks=[toy_vowel]",
+        "SOURCEBENCH_DATA=/data/audio sourcebench reconstruct run=runs/<run_id> tasks=[esc50]",
+    ],
     "compare": [
         "sourcebench compare comparison=quick",
         "sourcebench compare comparison=esc50-nano dry=true",
@@ -78,6 +84,7 @@ USES_ENTRIES = {
     "properties": ("sources",),
     "pretrain": ("sources", "masks", "objectives"),
     "evaluate": ("tasks", "probes"),
+    "reconstruct": ("tasks",),
     "compare": ("sources", "tasks", "probes"),
 }
 
@@ -86,7 +93,7 @@ EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 data missing, 130 i
 
 def front() -> str:
     """``sourcebench --help``."""
-    verbs = "\n".join(f"  {verb:<10} {purpose}" for verb, purpose in VERBS.items())
+    verbs = "\n".join(f"  {verb:<11} {purpose}" for verb, purpose in VERBS.items())
     return (
         "sourcebench: which pre-training source makes the best audio encoder, and why?\n\n"
         f"usage: sourcebench <verb> [key=value ...]\n\n{verbs}\n\n"

@@ -33,9 +33,10 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.properties", "suite.fetch"),
         ),
     ),
+    (4.5, False, ("suite.analysis",)),
     (4, True, ("suite.configuration",)),
     (3.5, False, ("suite.frozen",)),
-    (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.analysis", "suite.verify")),
+    (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.verify")),
     (3, False, ("suite.experiment", "suite.doctor", "suite.frame_probe")),
     (2, False, ("suite.registry", "suite.step", "suite.frames")),
     (

@@ -11,12 +11,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from generators.base import Source
+from generators.base import Kind, Source
 from suite.frontend import HOP, FrontEnd
 from suite.masking.base import Masking
 
 FLOOR = 12.0  # natural log units below the loudest pixel: about 52 dB; quieter is drawn black
 HIDDEN, HATCH = "#e3ebf3", "#9db2c7"  # a hidden patch: hatched, so that print in grey shows it too
+UNITS: dict[Kind, str] = {"waveform": "log power", "picture": "brightness", "image": "value"}
 CAPTION = 150  # characters of factors above a sample
 SUMMARY = 130  # characters of the source's first sentence below its name
 
@@ -113,8 +114,7 @@ def draw(
         (1 - 0.58 / width, bottom / height, 0.09 / width, (count * row - row + 0.86) / height)
     )
     bar = figure.colorbar(shown, cax=bar_axes, extend="min" if images.min().item() < low else "neither")
-    names = {"waveform": "log power", "picture": "brightness", "image": "value"}
-    bar.set_label(names[source.kind], fontsize=8)
+    bar.set_label(UNITS[source.kind], fontsize=8)
     bar.ax.tick_params(labelsize=7, length=2)
     return figure
 

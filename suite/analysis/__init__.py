@@ -1,0 +1,1 @@
+"""What one finished run has learnt, looked at."""
