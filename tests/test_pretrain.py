@@ -23,12 +23,13 @@ from torch import Tensor
 
 import generators
 from generators.drawer import BadData, UsageError
-from suite import checkpoint, cli
+from suite import checkpoint, cli, drawers
 from suite.frontend import FrontEnd
 from suite.pretrain import forget_after
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 240
+TAUGHT_STEPS = 48  # of a run with a teacher
 LONG = (f"scale.samples_seen={8 * STEPS}", "checkpoint_seconds=0", "log_every=1", "curve=[0.5]")
 
 
@@ -71,28 +72,54 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return only_run(place)
 
 
+def kill(place: Path, latest: int, *more: str) -> Path:
+    """Start the run or go on with it, kill it 2 to ``latest`` steps further, and return its folder."""
+    moments = random.Random()
+    reached = sum(len(metrics(run)) for run in (place / "runs").glob("*"))
+    wanted = reached + moments.randint(2, latest)
+    process = start(place, *more)
+    wait_for_step(process, place, wanted)
+    time.sleep(moments.uniform(0.0, 0.02))
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, f"finished before step {wanted}"
+    run = only_run(place)
+    assert not (run / checkpoint.DONE).exists()
+    return run
+
+
 def test_a_run_killed_three_times_has_the_bits_of_an_uninterrupted_one(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
-    moments = random.Random()
-    reached = 0
     for _ in range(3):
-        wanted = reached + moments.randint(2, 60)
-        process = start(tmp_path)
-        wait_for_step(process, tmp_path, wanted)
-        time.sleep(moments.uniform(0.0, 0.02))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL, f"finished before step {wanted}"
-        run = only_run(tmp_path)
-        assert not (run / checkpoint.DONE).exists()
-        reached = len(metrics(run))
+        run = kill(tmp_path, 60)
     assert cli.main(["pretrain", *tiny_runs.words(tmp_path), *LONG]) == 0
     for name in (checkpoint.WEIGHTS, checkpoint.FRONTEND, f"curve/{4 * STEPS}/weights.safetensors"):
         assert (run / name).read_bytes() == (uninterrupted / name).read_bytes(), name
     assert [line["step"] for line in metrics(run)] == list(range(1, STEPS + 1))
     assert [line["loss"] for line in metrics(run)] == [line["loss"] for line in metrics(uninterrupted)]
     assert not (run / checkpoint.STATE).exists()
+
+
+@pytest.mark.parametrize("objective", [name for name in drawers.objectives.names() if name != "mae"])
+def test_a_killed_run_of_any_objective_has_the_bits_of_an_uninterrupted_one(
+    objective: str, tmp_path: Path
+) -> None:
+    """With its teacher, and with what it learns from a frozen encoder; the runs above are mae's."""
+    words = (f"objective={objective}", f"scale.samples_seen={8 * TAUGHT_STEPS}")
+    run = kill(tmp_path / "killed", TAUGHT_STEPS // 4, *words)
+    state = checkpoint.load_state(run)
+    assert state is not None
+    assert 0 < state["step"] < TAUGHT_STEPS
+    whole = tmp_path / "whole"
+    for place in (tmp_path / "killed", whole):
+        typed = [*tiny_runs.words(place), *LONG, *words, "checkpoint_seconds=3600"]
+        assert cli.main(["pretrain", *typed]) == 0
+    expected = only_run(whole) / checkpoint.WEIGHTS
+    assert (run / checkpoint.WEIGHTS).read_bytes() == expected.read_bytes()
+    teacher = [name for name in state["objective"] if name.startswith("teacher.")]
+    learnt = weights(run)
+    assert any(not torch.equal(learnt[name], state["objective"][name]) for name in teacher)
 
 
 def test_an_interrupt_saves_and_says_how_to_go_on(uninterrupted: Path, tmp_path: Path) -> None:
