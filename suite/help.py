@@ -64,7 +64,6 @@ EXAMPLES = {
     "compare": [
         "sourcebench compare comparison=quick",
         "sourcebench compare comparison=esc50-nano dry=true",
-        "sourcebench compare comparison=esc50-nano comparison.seeds=5 workers=4",
         "sourcebench compare comparison=recipes-nano 'comparison.masks=[random,time]'",
     ],
     "report": [

@@ -71,7 +71,7 @@ ROOMS = {
     "hydra": ("suite.cli", "suite.configuration", "suite.registry"),
     "omegaconf": ("suite.cli", "suite.configuration", "suite.registry"),
     "optuna": ("suite.ablate",),
-    "matplotlib": ("suite.report.plots", "suite.preview", "suite.analysis"),
+    "matplotlib": ("suite.report.plots", "suite.report.heatmap", "suite.preview", "suite.analysis"),
     "seaborn": ("suite.report.plots", "suite.preview", "suite.analysis"),
 }
 
