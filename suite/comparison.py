@@ -13,6 +13,7 @@ from suite import drawers
 from suite.compare import Cell, Settings
 from suite.configuration import configure, experiment_of, plain_config
 from suite.experiment import CONTROLS, typed
+from suite.pooling import pooling_of
 from suite.pretrain import Keeping, Places
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def settings(grid: Comparison, words: list[str]) -> Settings:
         results=Path(paths.results),
         task_names=grid.tasks,
         probe_names=tuple(drawers.probe_id(name) for name in grid.probes),
+        pooling=pooling_of(config.pooling).name,
         partial=config.partial,
         keeping=Keeping.of(config),
         device=config.device,
