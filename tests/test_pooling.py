@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +16,9 @@ from typing import ClassVar, Literal
 import pytest
 import tiny_runs
 import torch
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+from rendered_results import summary_of
 from synthetic_results import SMALL, write_results
 from tone_tasks import FRONTEND, Tones, encoder, raw_images, trained
 from torch import Tensor
@@ -28,7 +32,9 @@ from suite.embed import clip_embeddings, embed
 from suite.encoder import Architecture, Encoder
 from suite.evaluate import evaluate, poolings
 from suite.pooling import POOLINGS, pooling_of
-from suite.rows import POOLING, predictions_of, read_rows
+from suite.report import plots, render
+from suite.rows import POOLING, Row, add_rows, predictions_of, read_rows
+from suite.verify import verify
 
 NAMES = list(POOLINGS)
 PAPERS = ("frequency-stacked@1", "class-token@1", "patch-mean@1")
@@ -242,3 +248,43 @@ def test_a_row_that_names_no_pooling_has_the_default(tmp_path: Path) -> None:
     path.write_text(re.sub(r'"pooling": "[^"]*", ', "", path.read_text()))
     assert "pooling" not in path.read_text()
     assert {found.pooling for found in read_rows(path)} == {POOLING}
+
+
+def unsaved(figure: Figure) -> dict[str, bytes]:
+    """A figure that is drawn but not written, which is what takes long."""
+    pyplot.close(figure)
+    return {"svg": b""}
+
+
+def pooled_otherwise(results: Path, rows: list[Row], name: str) -> None:
+    """Add the same answers under another pooling, as if it had given them."""
+    for row in rows:
+        other = replace(row, pooling=name)
+        folder = results / "predictions" / row.run_id
+        shutil.copyfile(predictions_of(row, folder), predictions_of(other, folder))
+        add_rows(results / "rows" / f"{row.run_id}.jsonl", [other])
+
+
+def test_poolings_stand_in_tables_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "_saved", unsaved)
+    plan = replace(SMALL, tasks=("esc50", "toy_pitch"), probes=("linear@1",), checkpoints=(5_000,))
+    rows = write_results(tmp_path, plan)
+    pooled_otherwise(tmp_path, [r for r in rows if r.source == "audiopg"], "class-token@1")
+    pooled_otherwise(tmp_path, [r for r in rows if r.source != "mel_statistics"], "patch-mean@1")
+    assert verify(tmp_path).passed
+    found = {
+        table.group.pooling: {line.label for line in table.lines}
+        for table in summary_of(tmp_path)
+        if table.group.task == "esc50"
+    }
+    everyone = {*plan.sources, "untrained", "noise", "mel_statistics"}
+    assert found[POOLING] == found["patch-mean@1"] == everyone
+    assert found["class-token@1"] == {"audiopg", "mel_statistics"}  # untrained: of other poolings
+    written = render(tmp_path)
+    names = [path.name for path in (*written.tables, *written.plots)]
+    assert "esc50.linear@1.accuracy.nano.random.mae.20000.csv" in names
+    for name in ("class_token@1", "patch_mean@1"):
+        assert f"esc50.linear@1_on_{name}.accuracy.nano.random.mae.20000.csv" in names
+        assert f"overview.linear@1_on_{name}.nano.random.mae.20000.csv" in names
+        assert f"curves.linear@1_on_{name}.nano.random.mae.20000.svg" in names
+    assert "esc50, linear@1 on patch-mean@1, accuracy (%)" in written.page.read_text()
