@@ -177,6 +177,7 @@ def evaluate(words: list[str]) -> int:
     from suite.evaluate import evaluate as score
     from suite.evaluate import summary
     from suite.machine import open_machine
+    from suite.pooling import pooling_of
 
     config = configure(words)
     if config.run is None:
@@ -185,7 +186,8 @@ def evaluate(words: list[str]) -> int:
     machine = open_machine(config.device, config.training.precision, config.threads)
     asked = [tasks.create(name, data=paths.data, partial=config.partial) for name in config.tasks]
     probes = [probe_id(name) for name in config.probes]
-    done = score(Path(config.run), asked, probes, machine, paths.cache)
+    pooling = pooling_of(config.pooling).name
+    done = score(Path(config.run), asked, probes, machine, paths.cache, pooling=pooling)
     print(summary(done.rows))
     print(
         f"{done.measured} measured now, {done.already} already there: {Path(config.run) / 'rows.jsonl'}"
@@ -212,7 +214,7 @@ def compare(words: list[str]) -> int:
     grid = comparison.read(config)
     cells = comparison.cells(grid, words)
     settings = comparison.settings(grid, words)
-    check_names(settings)
+    check_names(cells, settings)
     print(f"comparison {grid.name}: {price(cells, settings)}", flush=True)
     if config.dry:
         return DONE

@@ -17,7 +17,7 @@ import torch
 
 import tasks
 from suite import checkpoint, frozen, progress
-from suite.evaluate import PREDICTIONS, ROWS, evaluate
+from suite.evaluate import PREDICTIONS, ROWS, evaluate, poolings
 from suite.experiment import CLIP_FRAMES, Experiment
 from suite.machine import open_machine
 from suite.pretrain import Keeping, Places, pretrain
@@ -34,6 +34,7 @@ class Settings:
     results: Path
     task_names: tuple[str, ...]
     probe_names: tuple[str, ...]
+    pooling: str
     partial: bool
     keeping: Keeping
     device: str
@@ -183,7 +184,14 @@ def attempt(cell: Cell, settings: Settings) -> Failure | None:
             command=cell.command,
             keeping=settings.keeping,
         )
-        evaluate(run, asked_tasks(settings), list(settings.probe_names), machine, settings.places.cache)
+        evaluate(
+            run,
+            asked_tasks(settings),
+            list(settings.probe_names),
+            machine,
+            settings.places.cache,
+            pooling=settings.pooling,
+        )
     except Exception as error:  # reported at the end, with exit code 1: the next cell must run
         return failed(cell, error)
     return None
@@ -214,10 +222,13 @@ def publish(run: Path, results: Path) -> None:
         part.replace(target / path.name)
 
 
-def check_names(settings: Settings) -> None:
-    """Refuse unknown tasks and missing data before anything is spent."""
-    for task in asked_tasks(settings):
+def check_names(cells: list[Cell], settings: Settings) -> None:
+    """Refuse unknown tasks, missing data and what cannot be pooled before anything is spent."""
+    asked = asked_tasks(settings)
+    for task in asked:
         task.clips()
+    for cell in cells:
+        poolings(cell.experiment, asked, settings.pooling)
 
 
 def asked_tasks(settings: Settings) -> list[Task]:

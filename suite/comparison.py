@@ -13,6 +13,7 @@ from suite import drawers
 from suite.compare import Cell, Settings
 from suite.configuration import configure, experiment_of, plain_config
 from suite.experiment import CONTROLS, typed
+from suite.pooling import pooling_of
 from suite.pretrain import Keeping, Places
 
 if TYPE_CHECKING:
@@ -76,23 +77,19 @@ def cells(grid: Comparison, words: list[str]) -> list[Cell]:
     refuse_decided(grid, words)
     shared = [*grid.overrides, *(word for word in words if not is_for_compare(word))]
     trained = [*grid.sources, *["noise"] * ("noise" in grid.controls)]
-    fixed = [name for name in CONTROLS if name in grid.controls]
-    sources = [*(entry_words("source", line) for line in trained), *([f"control={c}"] for c in fixed)]
-    # Controls take part in every recipe; equal runs (untrained, behind any mask) are one cell.
-    axes = (
-        range(grid.seeds),
-        [entry_words("objective", line) for line in grid.objectives] or [[]],
-        [entry_words("masking", line) for line in grid.masks] or [[]],
-        sources,
-    )
-    grown = [
-        cell_of([*source, *objective, *mask, *shared, f"seed={seed}"])
-        for seed, objective, mask, source in product(*axes)
-    ]
-    unique: dict[str, Cell] = {}
-    for cell in grown:
-        unique.setdefault(cell.experiment.run_id, cell)
-    return list(unique.values())
+    sources = [entry_words("source", line) for line in trained]
+    objectives = [entry_words("objective", line) for line in grid.objectives] or [[]]
+    maskings = [entry_words("masking", line) for line in grid.masks] or [[]]
+    grown = []
+    for seed, objective in product(range(grid.seeds), objectives):
+        rest = [*objective, *shared, f"seed={seed}"]
+        for masking, source in product(maskings, sources):
+            grown.append(cell_of([*source, *masking, *rest]))
+        if "untrained" in grid.controls:  # whatever the mask
+            grown.append(cell_of(["control=untrained", *rest]))
+    if "mel_statistics" in grid.controls:
+        grown.append(cell_of(["control=mel_statistics", *shared]))
+    return list({cell.experiment.run_id: cell for cell in grown}.values())
 
 
 def refuse_decided(grid: Comparison, words: list[str]) -> None:
@@ -135,6 +132,7 @@ def settings(grid: Comparison, words: list[str]) -> Settings:
         results=Path(paths.results),
         task_names=grid.tasks,
         probe_names=tuple(drawers.probe_id(name) for name in grid.probes),
+        pooling=pooling_of(config.pooling).name,
         partial=config.partial,
         keeping=Keeping.of(config),
         device=config.device,

@@ -37,11 +37,19 @@ def probe_id(name: str) -> str:
 
     Raises :class:`UsageError` with the nearest names where there is no such probe.
     """
-    versions = [known for known in probes.names() if known.partition("@")[0] == name]
-    newest = max(versions, key=lambda known: int(known.partition("@")[2]), default=name)
-    if newest not in probes.names():
-        raise UsageError(f"unknown probe {name!r}.{neighbours(name, probes.names())}")
-    return newest
+    return newest("probe", name, probes.names())
+
+
+def newest(noun: str, name: str, known: list[str]) -> str:
+    """The newest version of ``name`` among ``known`` versioned names, or the full name as it is.
+
+    Raises :class:`UsageError` with the nearest names where there is no such ``noun``.
+    """
+    versions = [full for full in known if full.partition("@")[0] == name]
+    found = max(versions, key=lambda full: int(full.partition("@")[2]), default=name)
+    if found not in known:
+        raise UsageError(f"unknown {noun} {name!r}.{neighbours(name, known)}")
+    return found
 
 
 def presets(group: str) -> dict[str, str]:

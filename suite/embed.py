@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,26 +18,30 @@ from suite.decode import Decoded, decode
 from suite.encoder import Encoder
 from suite.frontend import BLOCK, FrontEnd
 from suite.machine import Machine
+from suite.pooling import changes, check_fits, pooling_of, stacked_bands
 from suite.progress import Progress
-from suite.rows import write_atomically
+from suite.rows import POOLING, write_atomically
 from tasks.base import Task
 
-POOLING = "mean-std-change@1"  # what a clip embedding is; its name is part of every cached embedding
 EMBED_BATCH = {"cpu": 16, "cuda": 256}  # clips encoded at once, of at most 10 s; fewer of longer ones
 BATCH_CLIP = 160_000  # samples of a clip up to which a batch is full
 STATISTICS_CLIPS, STATISTICS_SECONDS = 512, 3000  # heard at most for a task's mean and deviation
 
 
-def embed(task: Task, trained: Trained, machine: Machine, cache: Path) -> np.ndarray:
+def embed(
+    task: Task, trained: Trained, machine: Machine, cache: Path, pooling: str = POOLING
+) -> np.ndarray:
     """Clip embeddings ``(clips, E)``, float32, in the order of ``task.clips()``; computed once."""
+    pooling = pooling_of(pooling).name
     decoded = decode(task, cache)
     frontend = at_evaluation(trained.frontend, decoded)
-    made_of = [POOLING, trained.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
+    made_of = [pooling, trained.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:24]
     path = cache / "embeddings" / f"{task.name}-{key}.npy"
     if path.exists():
         return np.asarray(np.load(path))
-    clips = embed_clips(decoded, trained.encoder, frontend, machine, f"embedding {task.name}")
+    title = f"embedding {task.name}"
+    clips = embed_clips(decoded, trained.encoder, frontend, machine, title, pooling)
     content = io.BytesIO()
     np.save(content, clips)
     write_atomically(path, content.getvalue())
@@ -45,12 +49,17 @@ def embed(task: Task, trained: Trained, machine: Machine, cache: Path) -> np.nda
 
 
 def embed_clips(
-    decoded: Decoded, encoder: Encoder | None, frontend: FrontEnd, machine: Machine, title: str
+    decoded: Decoded,
+    encoder: Encoder | None,
+    frontend: FrontEnd,
+    machine: Machine,
+    title: str,
+    pooling: str = POOLING,
 ) -> np.ndarray:
     """Clip embeddings ``(clips, E)``, float32, of decoded sound."""
 
     def one(raw: Tensor) -> Tensor:
-        return clip_embeddings(encoder, frontend, raw, machine)
+        return clip_embeddings(encoder, frontend, raw, machine, pooling)
 
     clips: np.ndarray | None = None
     for positions, pooled in in_batches(decoded, frontend, machine, title, one):
@@ -125,64 +134,52 @@ def equal_lengths(lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:
 
 
 def clip_embeddings(
-    encoder: Encoder | None, frontend: FrontEnd, raw: Tensor, machine: Machine
+    encoder: Encoder | None,
+    frontend: FrontEnd,
+    raw: Tensor,
+    machine: Machine,
+    pooling: str = POOLING,
 ) -> Tensor:
-    """Clip embeddings ``(B, E)`` of raw log-mels ``(B, F, T)`` of one length.
+    """Clip embeddings ``(B, E)`` of raw log-mels ``(B, F, T)`` of one length, by a pooling's name.
 
-    The clip is the mean of its time steps (:func:`time_steps`), their standard deviation, and the
-    standard deviation of their changes (LOG.md, 2026-11-20).
+    The control without a network is not pooled. Raises :class:`UsageError` for an unknown pooling, and
+    where the encoder has not what is pooled.
     """
     if encoder is None:
         return mel_statistics(raw)
-    chunks = time_chunks(encoder, frontend, raw, machine)
-    if raw.shape[2] > BLOCK:
-        return pooled_in_passing(chunks)
-    frames = torch.cat(list(chunks), dim=1)
-    spreads = (frames, changes(frames, dim=1))
-    return torch.cat([frames.mean(dim=1), *(deviation(part) for part in spreads)], dim=1)
+    how = pooling_of(pooling)
+    check_fits(how, encoder.architecture)
+    chunks = time_chunks(encoder, frontend, raw, machine, how.heard)
+    if how.at_once is None or raw.shape[2] > BLOCK:
+        return how.in_passing(chunks)
+    return how.at_once(torch.cat(list(chunks), dim=1))
 
 
 def time_steps(encoder: Encoder, frontend: FrontEnd, raw: Tensor, machine: Machine) -> Tensor:
-    """One vector per time step ``(B, T', E)``, float32, of raw log-mels ``(B, F, T)`` of one length."""
-    return torch.cat(list(time_chunks(encoder, frontend, raw, machine)), dim=1)
+    """One vector per time step ``(B, T', E)``, float32, of raw log-mels ``(B, F, T)`` of one length.
+
+    Each is a vector with its band steps side by side (spec 2.4).
+    """
+    return torch.cat(list(time_chunks(encoder, frontend, raw, machine, stacked_bands)), dim=1)
 
 
 def time_chunks(
-    encoder: Encoder, frontend: FrontEnd, raw: Tensor, machine: Machine
+    encoder: Encoder,
+    frontend: FrontEnd,
+    raw: Tensor,
+    machine: Machine,
+    heard: Callable[[Encoder, Tensor], Tensor],
 ) -> Iterator[Tensor]:
-    """The time steps chunk by chunk, ``(B, t, E)`` each.
+    """What is ``heard`` of a clip chunk by chunk, ``(B, t, E)`` each.
 
-    A clip is cut into chunks of ``frontend.frames``; the last one is padded to whole patches. Each time
-    step is a vector with its band steps side by side (spec 2.4).
+    A clip is cut into chunks of ``frontend.frames``; the last one is padded to whole patches.
     """
     step = encoder.patch[1]
     padded = frontend.pad_frames(raw, -(-raw.shape[2] // step) * step)
     for chunk in frontend.standardise(padded).split(frontend.frames, dim=2):
         with torch.inference_mode(), machine.autocast():
-            steps = encoder.frames(chunk).float()
-        yield steps
-
-
-def pooled_in_passing(chunks: Iterable[Tensor]) -> Tensor:
-    """The same as :func:`clip_embeddings` pools, ``(B, 3 E)``, of steps that come in ``(B, t, E)``.
-
-    Sums in float64 stand in for the steps: those of 20 minutes are too many to keep.
-    """
-    steps = 0
-    first = last = total = squares = moves = torch.zeros(())
-    for chunk in chunks:
-        wide = chunk.double()
-        if steps == 0:
-            first, last = wide[:, :1], wide[:, :1]
-        change = torch.cat([last, wide], dim=1).diff(dim=1)
-        total, squares = total + wide.sum(dim=1), squares + wide.square().sum(dim=1)
-        moves, last = moves + change.square().sum(dim=1), wide[:, -1:]
-        steps += wide.shape[1]
-    mean = total / steps
-    spread = (squares / steps - mean.square()).clamp_min(0.0).sqrt()
-    drift = (last - first)[:, 0] / max(1, steps - 1)  # the mean of the changes
-    change_spread = (moves / max(1, steps - 1) - drift.square()).clamp_min(0.0).sqrt()
-    return torch.cat([mean, spread, change_spread], dim=1).float()
+            vectors = heard(encoder, chunk)
+        yield vectors
 
 
 def mel_statistics(raw: Tensor) -> Tensor:
@@ -191,14 +188,3 @@ def mel_statistics(raw: Tensor) -> Tensor:
     return torch.cat(
         [raw.mean(2), raw.std(2, correction=0), moves.std(2, correction=0), raw.amax(2)], dim=1
     )
-
-
-def deviation(steps: Tensor) -> Tensor:
-    """Standard deviation ``(B, E)`` of ``(B, T, E)`` over time; a fifth of torch's time."""
-    centred = steps - steps.mean(dim=1, keepdim=True)
-    return centred.square_().mean(dim=1).sqrt_()
-
-
-def changes(steps: Tensor, *, dim: int) -> Tensor:
-    """Differences of neighbouring steps along ``dim``; zero where there is a single step."""
-    return steps.diff(dim=dim) if steps.shape[dim] > 1 else torch.zeros_like(steps)

@@ -15,14 +15,16 @@ from suite import checkpoint, scoring
 from suite.checkpoint import Cost, Trained
 from suite.decode import decode
 from suite.drawers import probes as probe_drawer
-from suite.embed import POOLING, embed
+from suite.embed import embed
 from suite.experiment import Experiment, experiment_from
 from suite.frame_probe import probe_events
 from suite.frames import FRAMING, embed_frames
 from suite.frontend import FrontEnd
 from suite.machine import Machine, provenance
+from suite.pooling import check_fits, pooling_of
 from suite.probes.base import Examples
 from suite.rows import (
+    POOLING,
     Answers,
     EventPredictions,
     Predictions,
@@ -55,11 +57,13 @@ def evaluate(
     machine: Machine,
     cache: Path,
     *,
+    pooling: str = POOLING,
     curve: bool = True,
 ) -> Evaluated:
     """Score a finished run on ``tasks`` by ``probes``; what is already scored is skipped.
 
-    A task whose data are partial is another question than the complete one, and so are other parts.
+    A task whose data are partial is another question than the complete one, and so are other parts, and
+    another ``pooling`` of an encoder's tokens.
 
     Rows go to the run's rows.jsonl and predictions beside them, task by task: an interrupt keeps all
     that is finished. ``curve`` also scores the encoders kept on the way, by the first probe.
@@ -67,9 +71,11 @@ def evaluate(
     values, command = checkpoint.read_experiment(run)
     experiment = experiment_from(values)
     cost = checkpoint.read_cost(run)
+    pooled = poolings(experiment, tasks, pooling)
     existing = read_rows(run / ROWS) if (run / ROWS).exists() else []
     done = {
-        (row.samples_seen, row.task, row.task_version, row.split_hash, row.probe) for row in existing
+        (row.samples_seen, row.task, row.task_version, row.split_hash, row.pooling, row.probe)
+        for row in existing
     }
     for task in tasks:
         if task.partial:  # clips that cannot be decoded are left out: the split is known afterwards
@@ -81,22 +87,23 @@ def evaluate(
         at = cost.samples_seen if samples_seen is None else samples_seen
         for task in tasks:
             asked = probes if samples_seen is None else probes[:1]
-            question = (at, task.name, task.version, splits[task.name])
+            how = pooled[task.name]
+            question = (at, task.name, task.version, splits[task.name], how)
             left = [name for name in asked if (*question, name) not in done]
             already += len(asked) - len(left)
             if not left:
                 continue
             trained = trained or load(run, experiment, machine, samples_seen)
-            answer = answering(task, trained, machine, cache)
+            answer = answering(task, trained, machine, cache, how)
             decoded = decode(task, cache)
             for probe in left:
                 predictions, selections = answer(probe)
-                where = run / PREDICTIONS
-                path = predictions_path(where, task.name, probe, at, partial=task.is_partial)
+                where, partial = run / PREDICTIONS, task.is_partial
+                path = predictions_path(where, task.name, probe, at, partial=partial, pooling=how)
                 write_predictions(path, predictions)
                 rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
-                pooling = FRAMING if task.kind == "events" else POOLING
-                made_by: dict[str, Any] = {"command": command, "config": {**values, "pooling": pooling}}
+                config = {**values, "pooling": FRAMING if task.kind == "events" else how}
+                made_by: dict[str, Any] = {"command": command, "config": config, "pooling": how}
                 made_by |= {"data_hash": decoded.data_hash}
                 for row in rows:
                     row["notes"] += decoded.notes
@@ -105,15 +112,31 @@ def evaluate(
     return Evaluated(read_rows(run / ROWS) if (run / ROWS).exists() else [], measured, already)
 
 
+def poolings(experiment: Experiment, tasks: list[Task], pooling: str) -> dict[str, str]:
+    """The pooling by which each task's rows of an experiment go, by the task's name.
+
+    That is the default where nothing is pooled: for the control without a network, and for events.
+    Raises :class:`UsageError` for an unknown pooling, and where the encoder has not what is pooled.
+    """
+    asked = pooling_of(pooling)
+    pooled = {}
+    for task in tasks:
+        unused = task.kind == "events" or experiment.control == "mel_statistics"
+        if not unused:
+            check_fits(asked, experiment.encoder)
+        pooled[task.name] = POOLING if unused else asked.name
+    return pooled
+
+
 def summary(rows: list[Row]) -> str:
-    """One line for each task, probe and checkpoint: the mean of the folds.
+    """One line for each task, pooling, probe and checkpoint: the mean of the folds.
 
     Where folds are of unequal size, also the accuracy over all their clips.
     """
     groups: dict[tuple[str, str, str, int], list[Row]] = {}
     for row in rows:
         task = task_label(row.task, partial=row.partial)
-        groups.setdefault((task, row.probe, row.metric, row.samples_seen), []).append(row)
+        groups.setdefault((task, row.probe_label, row.metric, row.samples_seen), []).append(row)
     lines = []
     for (task, probe, metric, seen), members in sorted(groups.items()):
         mean = sum(row.score for row in members) / len(members)
@@ -143,13 +166,13 @@ def load(run: Path, experiment: Experiment, machine: Machine, samples_seen: int 
 
 
 def answering(
-    task: Task, trained: Trained, machine: Machine, cache: Path
+    task: Task, trained: Trained, machine: Machine, cache: Path, pooling: str
 ) -> Callable[[str], tuple[Answers, dict[str, dict[str, Any]]]]:
     """What probes answer for the task, by their name; it is embedded now, once for all of them."""
     if task.kind == "events":
         frames = embed_frames(task, trained, machine, cache)
         return lambda probe: probe_events(task, probe, frames)
-    features = torch.from_numpy(embed(task, trained, machine, cache))
+    features = torch.from_numpy(embed(task, trained, machine, cache, pooling))
     return lambda probe: probe_task(task, probe, features)
 
 

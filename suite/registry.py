@@ -28,6 +28,7 @@ SET_BY_THE_SUITE = {*OF_THE_WHOLE, "workers"}  # not typed by users
 RUNNING = {  # the keys of config.yaml that change no result, and their types
     "tasks": tuple[str, ...],
     "probes": tuple[str, ...],
+    "pooling": str,
     "partial": bool,
     "curve": tuple[float, ...],
     "run": str | None,

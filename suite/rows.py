@@ -16,6 +16,8 @@ from filelock import FileLock
 
 from generators.drawer import BadData
 
+POOLING = "mean-std-change@1"  # of rows that name none, and of those whose features are not pooled
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -46,6 +48,7 @@ class Row:
     score: float
     n_test: int
     partial: bool = False  # measured on less, or other, data than the complete official release
+    pooling: str = POOLING  # versioned; what a clip's embedding is
     selection: dict[str, Any] = field(default_factory=dict)  # what was chosen on validation
     others: dict[str, float] = field(default_factory=dict)  # further metrics of the same predictions
     # cost
@@ -66,14 +69,19 @@ class Row:
     command: str = ""
     config: dict[str, Any] = field(default_factory=dict)
 
-    def key(self) -> tuple[str, int, str, str, str, str, bool]:
-        asked = (self.task, self.fold, self.probe, self.metric, self.partial)
+    def key(self) -> tuple[str, int, str, str, str, str, bool, str]:
+        asked = (self.task, self.fold, self.probe, self.metric, self.partial, self.pooling)
         return (self.run_id, self.samples_seen, *asked)
 
     @property
-    def question(self) -> tuple[int, str, str, str, bool]:
+    def probe_label(self) -> str:
+        return probe_label(self.probe, pooling=self.pooling)
+
+    @property
+    def question(self) -> tuple[int, str, str, str, bool, str]:
         """What was asked of one encoder, of whichever fold: one split answers it."""
-        return (self.samples_seen, self.task, self.probe, self.metric, self.partial)
+        asked = (self.task, self.probe, self.metric, self.partial, self.pooling)
+        return (self.samples_seen, *asked)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,20 +179,33 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def predictions_path(
-    folder: Path, task: str, probe: str, samples_seen: int, *, partial: bool = False
+    folder: Path,
+    task: str,
+    probe: str,
+    samples_seen: int,
+    *,
+    partial: bool = False,
+    pooling: str = POOLING,
 ) -> Path:
-    """Where the predictions of one (task, probe, checkpoint) of a run lie below ``folder``."""
-    return folder / f"{task}{'.partial' * partial}.{probe}.{samples_seen}.npz"
+    """Where the predictions of one (task, pooling, probe, checkpoint) of a run lie below ``folder``."""
+    pooled = f".{pooling}" * (pooling != POOLING)
+    return folder / f"{task}{'.partial' * partial}{pooled}.{probe}.{samples_seen}.npz"
 
 
 def predictions_of(row: Row, folder: Path) -> Path:
     """Where the predictions that ``row`` was computed from lie below ``folder``."""
-    return predictions_path(folder, row.task, row.probe, row.samples_seen, partial=row.partial)
+    asked = (row.task, row.probe, row.samples_seen)
+    return predictions_path(folder, *asked, partial=row.partial, pooling=row.pooling)
 
 
 def task_label(task: str, *, partial: bool) -> str:
     """A task as tables name it: what was not measured on the complete release says so."""
     return f"{task} (partial)" if partial else task
+
+
+def probe_label(probe: str, *, pooling: str) -> str:
+    """A probe as tables name it: what is not on the default embeddings says so."""
+    return probe if pooling == POOLING else f"{probe} on {pooling}"
 
 
 def write_predictions(path: Path, predictions: Answers) -> None:

@@ -152,4 +152,4 @@ def _check_shapes(path: Path, predictions: Answers) -> None:
 
 def _named(row: Row) -> str:
     task = task_label(row.task, partial=row.partial)
-    return f"{row.run_id}, {task}, fold {row.fold}, {row.probe}, {row.metric}"
+    return f"{row.run_id}, {task}, fold {row.fold}, {row.probe_label}, {row.metric}"

@@ -59,7 +59,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.blocks", "suite.stem"),
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
-            *("suite.scoring", "suite.recipe", "suite.storage"),
+            *("suite.scoring", "suite.recipe", "suite.storage", "suite.pooling"),
         ),
     ),
     (0, False, ("suite.masking",)),

@@ -80,6 +80,7 @@ def test_the_version_is_the_installed_one(capsys: Captured) -> None:
         (["evaluate"], 2, "run=runs/<run_id>"),
         (["evaluate", "run=nowhere", "tasks=[toy_cuont]"], 2, "'toy_count'"),
         (["evaluate", "run=nowhere", "probes=[linaer]"], 2, "'linear@1'"),
+        (["evaluate", "run=nowhere", "pooling=patch-maen"], 2, "'patch-mean@1'"),
         (["evaluate", "run=nowhere"], 3, "list runs"),
         (["compare"], 2, "comparison=NAME"),
         (["compare", "comparison=quik"], 2, "'quick'"),

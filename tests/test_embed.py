@@ -21,6 +21,7 @@ from suite import embed as embedding
 from suite.decode import decode
 from suite.embed import clip_embeddings, embed, equal_lengths, mel_statistics
 from suite.frontend import FrontEnd
+from suite.pooling import mean_std_change_in_passing
 
 # ---------------------------------------------------------------------------------------------------
 # Embeddings
@@ -59,10 +60,10 @@ def test_long_clips_are_read_chunk_by_chunk() -> None:
 
 def test_hours_are_pooled_in_passing_to_the_same_numbers() -> None:
     steps = torch.randn(2, 37, 6, generator=torch.Generator().manual_seed(1)) + 5.0
-    measured = embedding.pooled_in_passing(steps.split(8, dim=1))
+    measured = mean_std_change_in_passing(steps.split(8, dim=1))
     spreads = [part.std(1, correction=0) for part in (steps, steps.diff(dim=1))]
     assert torch.allclose(measured, torch.cat([steps.mean(1), *spreads], dim=1), atol=1e-5)
-    assert embedding.pooled_in_passing([steps[:, :1]])[:, 6:].abs().max() == 0.0
+    assert mean_std_change_in_passing([steps[:, :1]])[:, 6:].abs().max() == 0.0
 
 
 @pytest.mark.parametrize("family", ["msm_mae", "kaldi"])

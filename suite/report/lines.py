@@ -9,7 +9,7 @@ import numpy as np
 
 from suite.report import significance
 from suite.report.significance import Interval
-from suite.rows import Row, task_label
+from suite.rows import POOLING, Row, probe_label, task_label
 
 
 @dataclass(frozen=True, order=True)
@@ -20,7 +20,7 @@ class Setting:
     on one ``source``, then named.
     """
 
-    probe: str
+    probe: str  # and the pooling, as in Group.probe_label
     scale: str
     masking: str
     objective: str
@@ -55,12 +55,14 @@ class Group:
     split_hash: str
     data_hash: str
     partial: bool = False
+    pooling: str = POOLING
     source: str = ""  # named where recipes are compared, as in Setting
 
     @property
     def setting(self) -> Setting:
         """The group without its question."""
-        return Setting(self.probe, self.scale, self.masking, self.objective, self.budget, self.source)
+        recipe = (self.masking, self.objective, self.budget, self.source)
+        return Setting(self.probe_label, self.scale, *recipe)
 
     @property
     def task_label(self) -> str:
@@ -68,10 +70,15 @@ class Group:
         return task_label(self.task, partial=self.partial)
 
     @property
+    def probe_label(self) -> str:
+        """The probe, with the pooling where it is not the default."""
+        return probe_label(self.probe, pooling=self.pooling)
+
+    @property
     def words(self) -> str:
         """The group as the words of a file name; versions and hashes are left out."""
         task = (self.task, *["partial"] * self.partial)
-        return file_words(*task, self.probe, self.metric, *self.setting.words)
+        return file_words(*task, self.probe_label, self.metric, *self.setting.words)
 
     @property
     def question(self) -> tuple[str, str, str, int, str, str]:

@@ -77,7 +77,7 @@ def _filters(summary: Sequence[Table]) -> str:
     groups = [table.group for table in summary]
     choices = {
         "task": sorted({group.task_label for group in groups}),
-        "probe": sorted({group.probe for group in groups}),
+        "probe": sorted({group.probe_label for group in groups}),
         "scale": sorted({group.scale for group in groups}),
         "recipe": sorted({group.setting.recipe for group in groups}),
     }
@@ -112,7 +112,9 @@ def _overview(overview: Overview, places: dict[tuple[str, str], str]) -> str:
 
 def _section(position: int, table: Table) -> str:
     g = table.group
-    data = _data("table", task=g.task_label, probe=g.probe, scale=g.scale, recipe=g.setting.recipe)
+    data = _data(
+        "table", task=g.task_label, probe=g.probe_label, scale=g.scale, recipe=g.setting.recipe
+    )
     block, span = tables.measured(table), span_of(table)
     head = (*block.head[:2], "95 % over seeds and clips", *block.head[2:])
     body = []
@@ -193,7 +195,7 @@ def _run_scores(rows: Sequence[Row]) -> str:
     asked: dict[tuple[str, str, str, int], list[Row]] = defaultdict(list)
     for row in rows:
         task = task_label(row.task, partial=row.partial)
-        asked[(task, row.probe, row.metric, row.samples_seen)].append(row)
+        asked[(task, row.probe_label, row.metric, row.samples_seen)].append(row)
     body = []
     for (task, probe, metric, samples), found in sorted(asked.items()):
         folds = "; ".join(

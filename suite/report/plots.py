@@ -48,9 +48,8 @@ def figures(tables: Sequence[Table], rows: Iterable[Row]) -> Iterator[tuple[str,
         lambda: defaultdict(list)
     )
     for row in rows:
-        earlier[(row.run_id, row.task, row.partial, row.probe, row.metric)][row.samples_seen].append(
-            row
-        )
+        asked = (row.run_id, row.task, row.partial, row.probe_label, row.metric)
+        earlier[asked][row.samples_seen].append(row)
     related: dict[Setting, list[Table]] = defaultdict(list)
     for table in tables:
         related[table.group.setting].append(table)
@@ -196,7 +195,7 @@ def _curves(
         points: dict[int, list[float]] = defaultdict(list)
         for run_id in dict.fromkeys(row.run_id for row in line.rows):
             for samples, found in earlier[
-                (run_id, group.task, group.partial, group.probe, group.metric)
+                (run_id, group.task, group.partial, line.rows[0].probe_label, group.metric)
             ].items():
                 if len({row.fold for row in found}) == len(line.folds):
                     points[samples].append(float(np.mean([row.score for row in found])))

@@ -1,10 +1,10 @@
 """From rows and predictions to comparable tables: who is grouped with whom, and every number of a line.
 
-**What may stand in one table.** Rows of the same task (version, split, data), probe, metric, scale and
-budget (samples seen), and either of one masking and objective, to compare sources, or of one source
-that met several, to compare recipes. Of a run only its largest number of samples seen counts; earlier
-checkpoints are for learning curves. Controls without a budget join: ``mel_statistics`` (scale ``-``)
-every table of its task, probe and metric, ``untrained`` every budget of its scale.
+**What may stand in one table.** Rows of the same task (version, split, data), pooling, probe, metric,
+scale and budget (samples seen), and either of one masking and objective, to compare sources, or of one
+source that met several, to compare recipes. Of a run only its largest number of samples seen counts;
+earlier checkpoints are for learning curves. Controls without a budget join: ``mel_statistics`` (scale
+``-``) every table of its task, probe and metric, ``untrained`` every budget of its scale and pooling.
 
 **A line** is a source, or a recipe, with one configuration; its replicates are pre-training seeds. The
 score is the mean over seeds of the mean over folds. A run that lacks a fold is left out, and the table
@@ -111,7 +111,7 @@ def _guests(group: Group, objectives: set[str], floating: dict[Group, list[Row]]
     # recipes stand the untrained encoders of all their objectives.
     here = [g for g in sorted(floating) if g.question == group.question]
     no_network = [g for g in here if g.scale == "-"]
-    untrained = [g for g in here if g.scale == group.scale != "-"]
+    untrained = [g for g in here if g.scale == group.scale != "-" and g.pooling == group.pooling]
     same = [g for g in untrained if g.objective == group.objective and g.masking == group.masking]
     fits = [g for g in untrained if g.objective in (*objectives, "-")]
     return no_network + (same or fits or untrained)
@@ -130,6 +130,7 @@ def _group(row: Row) -> Group:
         split_hash=row.split_hash,
         data_hash=row.data_hash,
         partial=row.partial,
+        pooling=row.pooling,
     )
 
 

@@ -93,7 +93,7 @@ def reported(table: Table) -> Block | None:
 def title(table: Table) -> str:
     """What a table compares, in words."""
     group = table.group
-    parts = [f"{group.task_label}, {group.probe}, {group.metric} (%)", f"scale {group.scale}"]
+    parts = [f"{group.task_label}, {group.probe_label}, {group.metric} (%)", f"scale {group.scale}"]
     parts += [f"{noun} {name}" for noun, name in _how(table) if name != "-"]
     return ", ".join([*parts, f"{group.budget:,} samples seen"])
 
@@ -132,7 +132,7 @@ def _values(table: Table, line: Line) -> list[Any]:
     for found in (line.over_seeds, line.over_clips, line.over_folds):
         bounds += [None, None] if found is None else [round(found.low, 9), round(found.high, 9)]
     return [
-        *(group.task_label, group.task_version, group.probe, group.metric, group.scale),
+        *(group.task_label, group.task_version, group.probe_label, group.metric, group.scale),
         *(group.masking or line.masking, group.objective or line.objective, group.budget),
         *(line.label, line.source, line.control, round(line.score, 9), *bounds),
         *(len(line.seeds), len(line.folds), line.clips),
