@@ -47,6 +47,8 @@ def in_chunks(
     """
     size = len(next(iter(parameters.values())))
     chunk = on_cpu if device.type == "cpu" else on_accelerator
+    if 0 < size <= chunk:
+        return render(parameters).contiguous()
     out: Tensor | None = None
     for start in range(0, size, chunk):
         piece = render({key: value[start : start + chunk] for key, value in parameters.items()})
@@ -81,11 +83,16 @@ def split_phase(cycles_per_sample: Tensor, offset: Tensor, rows: int) -> tuple[T
     ``cycles_per_sample`` (frequency / sample rate) and ``offset`` (cycles) are float64 ``(...)``, the
     results float32 in [0, 1); the phase of sample ``512 r + i`` is coarse[r] + fine[i], modulo 1.
     """
-    step = torch.arange(rows, dtype=torch.float64, device=offset.device)
-    coarse = (cycles_per_sample * ROW)[..., None] * step + offset[..., None]
     step = torch.arange(ROW, dtype=torch.float64, device=offset.device)
     fine = cycles_per_sample[..., None] * step
-    return (coarse - coarse.floor()).float(), (fine - fine.floor()).float()
+    return coarse_phase(cycles_per_sample, offset, rows), fine.sub_(fine.floor()).float()
+
+
+def coarse_phase(cycles_per_sample: Tensor, offset: Tensor, rows: int) -> Tensor:
+    """Wrapped phases in cycles at each row's start, float32 ``(..., rows)``, as :func:`split_phase`."""
+    step = torch.arange(rows, dtype=torch.float64, device=offset.device)
+    coarse = ((cycles_per_sample * ROW)[..., None] * step).add_(offset[..., None])
+    return coarse.sub_(coarse.floor()).float()
 
 
 def phase(cycles_per_sample: Tensor, offset: Tensor, rows: int, out: Tensor | None = None) -> Tensor:
@@ -110,11 +117,25 @@ def sum_of_sines(
     t = coarse + fine, sin(a + b) = sin a cos b + cos a sin b, so (rows x 2K) times (2K x 512).
     """
     coarse, fine = split_phase(cycles_per_sample, offset, rows)
-    coarse, fine = coarse * (2.0 * math.pi), fine * (2.0 * math.pi)
-    scale = amplitude.float()[..., None]
-    left = torch.cat([coarse.sin() * scale, coarse.cos() * scale], dim=1)  # (B, 2K, rows)
-    right = torch.cat([fine.cos(), fine.sin()], dim=1)  # (B, 2K, 512)
+    coarse, fine = coarse.mul_(2.0 * math.pi), fine.mul_(2.0 * math.pi)
+    left = on_circle(coarse, (torch.sin, torch.cos), amplitude.float()[..., None])
+    right = on_circle(fine, (torch.cos, torch.sin))
     return torch.bmm(left.transpose(1, 2), right, out=out)
+
+
+def on_circle(
+    angles: Tensor, order: tuple[Callable[..., Tensor], ...], gain: Tensor | None = None
+) -> Tensor:
+    """Sine and cosine (or the other ``order``) of angles ``(B, K, n)`` in radians, times ``gain``.
+
+    Returns ``(B, 2K, n)``: the two of an angle follow each other.
+    """
+    both = angles.new_empty(*angles.shape[:2], len(order), angles.shape[2])
+    for function, half in zip(order, both.unbind(dim=2), strict=True):
+        function(angles, out=half)
+        if gain is not None:
+            half.mul_(gain)
+    return both.flatten(1, 2)
 
 
 def frequency_modulation(

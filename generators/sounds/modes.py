@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from .. import dsp
+from .layout import add_rows
 
 INAUDIBLE = 16.0  # nepers (139 dB) after which a mode is left out; also keeps denormal numbers away
+SPAN = 32  # rows whose modes are summed by one product
 FASTEST = 0.1  # nepers per sample: 60 dB within 70 samples
 
 
@@ -43,29 +46,55 @@ def ring(
     start = onset.gather(1, owner).double()
 
     offset = phase.flatten(1).gather(1, chosen) - step * start
-    coarse, fine = dsp.split_phase(step, offset, rows)  # (B, K', rows), (B, K', 512)
-    coarse, fine = coarse * (2.0 * math.pi), fine * (2.0 * math.pi)
-    index = torch.arange(rows, dtype=torch.float64, device=onset.device)
-    since = (index * dsp.ROW - start[:, :, None]).clamp_min(-dsp.ROW)
-    faded = (since * decay[:, :, None]).float().clamp_max_(2.0 * INAUDIBLE)  # nepers since the onset
-    gain = torch.exp(-faded) * scale[:, :, None]
+    coarse = dsp.coarse_phase(step, offset, rows).mul_(2.0 * math.pi)  # (B, K', rows)
+    fine = phase_in_row(step).mul_(2.0 * math.pi)  # (B, K', 512)
+    since = torch.arange(rows, dtype=torch.float64, device=onset.device) * dsp.ROW - start[:, :, None]
+    later = since > 0.0  # the rows after the one of the onset
+    faded = since.clamp_min_(-dsp.ROW).mul_(decay[:, :, None]).float()  # nepers since the onset
+    later &= faded < INAUDIBLE
+    gain = faded.clamp_max_(2.0 * INAUDIBLE).neg_().exp_().mul_(scale[:, :, None])
     within = torch.arange(dsp.ROW, dtype=torch.float32, device=onset.device)
-    fading = torch.exp(-decay.float()[:, :, None] * within)
-    right = torch.cat([fine.cos() * fading, fine.sin() * fading], dim=1)  # (B, 2K', 512)
+    fading = (-decay.float()[:, :, None] * within).exp_()
+    right = dsp.on_circle(fine, (torch.cos, torch.sin), fading)  # (B, 2K', 512)
+    left = dsp.on_circle(coarse, (torch.sin, torch.cos), gain * later)  # (B, 2K', rows)
+    out = right.new_zeros(batch, rows, dsp.ROW)
+    for modes, here in sounding(start, start + INAUDIBLE / decay, rows):
+        torch.bmm(left[:, modes, here].transpose(1, 2), right[:, modes], out=out[:, here])
 
     first = (onset // dsp.ROW).clamp_max(rows - 1)  # (B, M), the row of the onset
     row = first.gather(1, owner)[:, :, None]  # (B, K', 1)
-    later = gain * ((index > row) & (faded < INAUDIBLE))
-    left = torch.cat([coarse.sin() * later, coarse.cos() * later], dim=1)  # (B, 2K', rows)
-    out = torch.bmm(left.transpose(1, 2), right)
-
-    at_onset, angle = gain.gather(2, row)[:, :, 0], coarse.gather(2, row)[:, :, 0]
+    left = dsp.on_circle(coarse.gather(2, row), (torch.sin, torch.cos), gain.gather(2, row))
+    left = left.transpose(1, 2)  # (B, 1, 2K')
     mine = owner[:, None, :] == torch.arange(notes, device=onset.device)[:, None]  # (B, M, K')
-    left = torch.cat([angle.sin() * at_onset, angle.cos() * at_onset], dim=1)[:, None, :]
-    begun = torch.bmm(left * torch.cat([mine, mine], dim=2), right)  # (B, M, 512)
+    begun = torch.bmm(left * mine.repeat_interleave(2, dim=2), right)  # (B, M, 512)
     begun *= (within >= (onset - first * dsp.ROW)[:, :, None]) & (onset < samples)[:, :, None]
     target = first + torch.arange(batch, device=onset.device)[:, None] * rows
     out = out.view(batch * rows, dsp.ROW)
-    for note in range(notes):  # a clip's notes may share a row: one at a time, in one order
-        out.index_add_(0, target[:, note], begun[:, note])
+    add_rows(out, target.flatten(), begun.flatten(0, 1))  # a clip's notes may share a row
     return out.view(batch, -1)[:, :samples]
+
+
+def phase_in_row(cycles_per_sample: Tensor) -> Tensor:
+    """Phase in cycles, near [0, 1), of the 512 samples of a row: float32 ``(..., 512)``.
+
+    The frequency, float64 ``(...)``, is cut in two, so that float32 is enough: multiples of 2^-14 times
+    a sample's number are exact, and the rest amounts to less than 2^-5.
+    """
+    whole = (cycles_per_sample * 2.0**14).floor().mul_(2.0**-14)
+    sample = torch.arange(dsp.ROW, dtype=torch.float32, device=cycles_per_sample.device)
+    cycles = (whole.float()[..., None] * sample).frac_()
+    return cycles.addcmul_((cycles_per_sample - whole).float()[..., None], sample)
+
+
+def sounding(begin: Tensor, end: Tensor, rows: int) -> Iterator[tuple[slice, slice]]:
+    """For every 32 rows in which a mode sounds: the first to the last that does, and the rows.
+
+    Modes sound from ``begin`` to ``end``, ``(B, K)`` in samples, and are counted in pairs, a sine and a
+    cosine each. Notes follow each other and fade, so that most modes are silent most of the time.
+    """
+    edge = torch.arange(0, rows, SPAN, device=begin.device)[:, None, None] * dsp.ROW
+    spans = ((begin < edge + SPAN * dsp.ROW) & (end > edge)).any(dim=1)  # (S, K)
+    first, behind = (modes.byte().argmax(dim=1).tolist() for modes in (spans, spans.flip(1)))
+    for number in spans.any(dim=1).nonzero()[:, 0].tolist():
+        modes = slice(2 * first[number], 2 * (spans.shape[1] - behind[number]))
+        yield modes, slice(number * SPAN, (number + 1) * SPAN)
