@@ -182,15 +182,14 @@ class Formants(Notes, Source, name="formants"):
         cycles = self.cycles(row, since, walk)  # (R, 9)
         slope = cycles.diff(dim=1).float()[:, :, None]
         part = torch.arange(SPAN, dtype=torch.float32, device=since.device) / SPAN
-        phase = (
-            torch.addcmul(cycles[:, :-1, None].frac().float(), slope, part).flatten(1).remainder_(1.0)
-        )
+        phase = wrap(torch.addcmul(cycles[:, :-1, None].frac().float(), slope, part).flatten(1))
         pulses = glottal_pulses(phase, slope.repeat_interleave(SPAN, dim=2).flatten(1) / SPAN, row)
         breath = decibels(row["breath_db"]).where(~row["whisper"], 0.5).float()[:, None]
         sound = torch.addcmul(pulses * (~row["whisper"])[:, None], noise, breath)
-        time = since[:, None] + torch.arange(dsp.ROW, device=since.device)
-        left = row["syllable_seconds"][:, None] * self.sample_rate - time
-        gate = torch.minimum(time, left).float().div_(FADE_SECONDS * self.sample_rate).clamp_(0.0, 1.0)
+        within = torch.arange(dsp.ROW, dtype=torch.float32, device=since.device)
+        left = (row["syllable_seconds"] * self.sample_rate - since).float()[:, None] - within
+        gate = torch.minimum(since.float()[:, None] + within, left, out=left)
+        gate = gate.div_(FADE_SECONDS * self.sample_rate).clamp_(0.0, 1.0)
         gate = gate.mul_(math.pi / 2).sin_().square_()
         return sound.mul_(gate).mul_(decibels(row["level_db"]).float()[:, None])
 
@@ -225,6 +224,11 @@ class Formants(Notes, Source, name="formants"):
         }
 
 
+def wrap(cycles: Tensor) -> Tensor:
+    """Phases without their whole cycles, in place: faster than a remainder, and the same."""
+    return cycles.sub_(cycles.floor())
+
+
 def glottal_pulses(phase: Tensor, step: Tensor, row: dict[str, Tensor]) -> Tensor:
     """Derivative of Rosenberg's flow at ``phase`` (R, n) in [0, 1), its steepest fall -1; float32.
 
@@ -236,6 +240,6 @@ def glottal_pulses(phase: Tensor, step: Tensor, row: dict[str, Tensor]) -> Tenso
     rising = (phase / rise * math.pi).sin_() * (fall / rise)  # flow 1/2 (1 - cos), in units of the fall
     falling = ((phase - rise) / fall * (math.pi / 2)).sin_().neg_()
     pulses = torch.where(phase < rise, rising, falling).mul_(phase < closing)
-    away = ((phase - closing + 0.5).remainder_(1.0) - 0.5) / step  # samples after closure
+    away = wrap(phase - closing + 0.5).sub_(0.5).div_(step)  # samples after closure
     near = (1.0 - away.abs()).clamp_min_(0.0).square_()
     return pulses.add_(near.mul_(away.sign_()), alpha=-0.5)

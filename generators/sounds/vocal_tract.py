@@ -33,11 +33,12 @@ def vowel_hz(openness: Tensor, backness: Tensor) -> Tensor:
     return torch.cat([lower, higher.expand(*lower.shape[:-1], 2)], dim=-1)
 
 
-def denominator(hertz: Tensor, bandwidth: Tensor, sample_rate: int) -> Tensor:
-    """One over the frequency response ``(N, 513)`` of formants ``(N, 5)`` in cascade, complex64.
+def resonances(hertz: Tensor, bandwidth: Tensor, sample_rate: int) -> Tensor:
+    """The frequency response ``(N, 513)`` of formants ``(N, 5)`` in cascade, complex64.
 
     Klatt's digital resonators (1980, eq. 1), each of gain 1 at 0 Hz; formants are kept below 0.45 of
-    the sample rate. The products are taken in float64: close to a resonance they nearly cancel.
+    the sample rate. The products of their denominators are taken in float64: close to a resonance they
+    nearly cancel.
     """
     angle = 2.0 * math.pi * (hertz / sample_rate).clamp_max(0.45)
     radius = torch.exp(-math.pi * bandwidth / sample_rate)
@@ -50,16 +51,20 @@ def denominator(hertz: Tensor, bandwidth: Tensor, sample_rate: int) -> Tensor:
         longer[:, 1:-1] += polynomial * middle[:, formant, None]
         longer[:, 2:] += polynomial * last[:, formant, None]
         polynomial = longer
-    cosine, sine = (table.to(hertz.device) for table in delays(polynomial.shape[1]))
-    return torch.complex((polynomial @ cosine).float(), (polynomial @ sine).float())
+    # 1 / D is D's conjugate over its squared magnitude: a division of complex numbers is far slower
+    conjugate = (polynomial @ delays(polynomial.shape[1]).to(hertz.device)).float()
+    conjugate = conjugate.unflatten(1, (-1, 2))  # (N, 513, 2)
+    real, imaginary = conjugate.unbind(dim=2)
+    power = real.square().addcmul_(imaginary, imaginary)
+    return torch.view_as_complex(conjugate.div_(power[:, :, None]))
 
 
 @cache
-def delays(count: int) -> tuple[Tensor, Tensor]:
-    """Real and imaginary parts of z^-k at the bins of a response, float64 ``(count, 513)``."""
+def delays(count: int) -> Tensor:
+    """Conjugates of z^-k at the bins of a response, real and imaginary parts: ``(count, 1026)``."""
     power = torch.arange(count, dtype=torch.float64)
     turns = power[:, None] * torch.arange(RESPONSE // 2 + 1) * (2.0 * math.pi / RESPONSE)
-    return turns.cos(), -turns.sin()
+    return torch.stack([turns.cos(), turns.sin()], dim=2).flatten(1)
 
 
 def filter_blocks(blocks: Tensor, hertz: Tensor, bandwidth: Tensor, sample_rate: int) -> Tensor:
@@ -69,6 +74,6 @@ def filter_blocks(blocks: Tensor, hertz: Tensor, bandwidth: Tensor, sample_rate:
     response rings on with the setting it began with, so nothing clicks.
     """
     spectrum = torch.fft.rfft(blocks, n=RESPONSE)
-    spectrum /= denominator(hertz, bandwidth, sample_rate)
+    spectrum *= resonances(hertz, bandwidth, sample_rate)
     filtered: Tensor = torch.fft.irfft(spectrum, n=RESPONSE)
     return filtered
