@@ -58,7 +58,7 @@ class AudioPG(ProceduralSettings, Source, name="audiopg"):
 
         with dsp.full_precision(device):
             many = max(1, 64 // self.most_tones)  # a tone is as long as the clip
-            return dsp.in_chunks(render_chunk, parameters, device, on_cpu=8, on_accelerator=many)
+            return dsp.in_chunks(render_chunk, parameters, device, on_cpu=32, on_accelerator=many)
 
     def before_chain(self, drawn: dict[str, Tensor], device: torch.device) -> Tensor:
         """The placed events, before filter, noise and level: float32 ``(B, samples)``, any level."""
