@@ -43,8 +43,8 @@ class Alphabet:
             rows = (which == number).nonzero()[:, 0]
             if len(rows):
                 made = child.batch(indices[rows], device)
-                out = made.new_zeros(len(which), made.shape[1]) if out is None else out
-                out[rows.to(device)] = made
+                out = made.new_empty(len(which), made.shape[1]) if out is None else out
+                out.index_copy_(0, rows.to(device), made)
         if out is None:
             raise ValueError("no sounds were asked for.")
         return out

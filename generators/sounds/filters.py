@@ -7,6 +7,7 @@ batch at once, of single products and sums: they do not depend on the batch, nor
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -48,8 +49,20 @@ class BiquadTables:
 
     def of(self, group: slice) -> BiquadTables:
         """The tables of some of the filters."""
-        levels = tuple((table[group], decay[group]) for table, decay in self.levels)
-        return BiquadTables(self.own[group], self.from_state[group], levels)
+        return self.each(lambda table: table[group])
+
+    def to(self, device: torch.device) -> BiquadTables:
+        """The tables on ``device``."""
+        return self.each(lambda table: table.to(device))
+
+    def repeat(self, count: int) -> BiquadTables:
+        """The tables of one filter for ``count`` signals, without a copy."""
+        return self.each(lambda table: table.expand(count, -1, -1))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> BiquadTables:
+        """Tables made of these one by one."""
+        levels = tuple((change(table), change(decay)) for table, decay in self.levels)
+        return BiquadTables(change(self.own), change(self.from_state), levels)
 
 
 def biquad_tables(b: Tensor, a: Tensor, samples: int) -> BiquadTables:

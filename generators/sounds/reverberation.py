@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..base import Draws, white_noise
-from ..dsp import ROW
-from .filters import biquad_tables, highpass_biquad, run_biquad
+from .filters import BiquadTables, biquad_tables, highpass_biquad, run_biquad
 from .layout import check_positive, check_ranges, check_scales, log_uniform
 
 SPEED_OF_SOUND = 343.0  # metres per second, dry air at 20 degrees
@@ -27,7 +26,9 @@ EARLY_LENGTHS = 5.0  # all images nearer than this many shortest sides are withi
 TAPS = 16  # of the windowed sinc that places an image between samples
 CROSSOVER_HZ = 1500.0  # below, the drawn reverberation time; above, the shorter one
 CROSSOVER_TAPS = 127
+CROSSOVER_ROW = 128  # samples filtered at a time
 INFRASOUND_HZ = 40.0  # images add up without limit towards 0 Hz, where no source radiates
+PART = 4096  # samples of a response convolved at a time: longer transforms cost more to plan than to do
 FACTORS = ("room_m", "rt60_seconds", "rt60_high_seconds", "source_m", "microphone_m")
 
 
@@ -88,34 +89,34 @@ def impulse_response(drawn: dict[str, Tensor], seconds: float, sample_rate: int)
     alike, by what Eyring's formula asks for the reverberation time, after which the response ends.
     """
     samples = math.ceil(seconds * sample_rate)
-    delay, loss, count = image_sources(drawn)  # (B, I)
     sides = drawn["room_m"]
     volume = sides.prod(dim=1)
     surface = 2.0 * (sides[:, 0] * sides[:, 1] + sides[:, 0] * sides[:, 2] + sides[:, 1] * sides[:, 2])
-    early = EARLY_LENGTHS * sides.amin(dim=1) / SPEED_OF_SOUND  # seconds
+    early = EARLY_LENGTHS * sides.amin(dim=1)  # metres
     time = torch.arange(samples, dtype=torch.float64, device=sides.device) / sample_rate
-    noise = white_noise(drawn["tail_key"], samples, sides.device) * math.sqrt(3.0)
-    noise *= time >= early[:, None]
+    noise = white_noise(drawn["tail_key"], samples, sides.device).mul_(math.sqrt(3.0))
+    noise *= time >= early[:, None] / SPEED_OF_SOUND
     # as many images as arrive in a sample, each with the inverse square of its distance
     nearest = (drawn["source_m"] - drawn["microphone_m"]).norm(dim=1).clamp_min(0.1)
     density = (4.0 * math.pi * SPEED_OF_SOUND / (volume * sample_rate)).sqrt() * nearest
     falls = torch.stack([drawn["rt60_seconds"], drawn["rt60_high_seconds"]], dim=1)  # (B, 2 bands)
     nepers = 3.0 * math.log(10.0) / falls[:, :, None]  # amplitude, per second
     per_wall = nepers * (4.0 * volume / (SPEED_OF_SOUND * surface))[:, None, None]  # mean free path
-    near = delay < early[:, None]
-    size = torch.exp(-per_wall * count[:, None]) * (loss * nearest[:, None] * near)[:, None]
-    bands = place_impulses(delay * sample_rate, size, samples)  # (B, 2, samples)
-    tail = torch.exp((-nepers * time).float()) * density.float()[:, None, None]
+    distance, loss, count = image_sources(drawn, early)  # (B, I)
+    size = torch.exp(-per_wall * count[:, None]) * (loss * nearest[:, None])[:, None]
+    bands = place_impulses(distance * (sample_rate / SPEED_OF_SOUND), size, samples)  # (B, 2, samples)
+    tail = (-nepers * time).float().exp_().mul_(density.float()[:, None, None])
     low, high = bands.addcmul_(noise[:, None], tail).unbind(dim=1)
-    response = high + crossover(low - high, sample_rate)
-    return response * (time < drawn["rt60_seconds"][:, None])
+    response = crossover(low - high, sample_rate).add_(high)
+    return response.mul_(time < drawn["rt60_seconds"][:, None])
 
 
-def image_sources(drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Delay in seconds, 1 / distance and number of reflections of the images, float64 ``(B, I)``.
+def image_sources(drawn: dict[str, Tensor], reach: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distance in metres, 1 / distance and number of reflections of images: float64 ``(B, I)``.
 
     Allen and Berkley (1979), eq. 8: along each axis, images lie at 2 n L + x and 2 n L - x, after 2 |n|
-    and |2 n - 1| reflections.
+    and |2 n - 1| reflections. Only those within ``reach`` (B,) metres; where another room has more of
+    them, 1 / distance is 0 for the rest.
     """
     device = drawn["room_m"].device
     order = torch.arange(-ORDER, ORDER + 1, dtype=torch.float64, device=device)
@@ -123,27 +124,25 @@ def image_sources(drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     along = torch.cat([2.0 * order * sides + source, 2.0 * order * sides - source], dim=2) - ear
     walls = torch.cat([2.0 * order.abs(), (2.0 * order - 1.0).abs()])  # (14,)
     square = along.square()  # (B, 3, 14)
-    distance = square[:, 0, :, None, None] + square[:, 1, None, :, None] + square[:, 2, None, None, :]
-    distance = distance.flatten(1).sqrt().clamp_min(0.1)
-    count = (walls[:, None, None] + walls[None, :, None] + walls).flatten()
-    return distance / SPEED_OF_SOUND, 1.0 / distance, count.expand_as(distance)
+    square = square[:, 0, :, None, None] + square[:, 1, None, :, None] + square[:, 2, None, None, :]
+    square, count = square.flatten(1), (walls[:, None, None] + walls[None, :, None] + walls).flatten()
+    near = square < reach.square()[:, None]
+    most = max(int(near.sum(dim=1).max()), 1)
+    chosen = near.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
+    distance = square.gather(1, chosen).sqrt_().clamp_min_(0.1)
+    return distance, near.gather(1, chosen) / distance, count[chosen]
 
 
 def place_impulses(place: Tensor, size: Tensor, samples: int) -> Tensor:
     """Impulses at places (B, I) between samples, by a Hann-windowed sinc: float32 ``(B, C, samples)``.
 
-    They have another ``size`` in each channel, ``(B, C, I)``; one of size 0 costs nothing.
+    They have another ``size`` in each channel, ``(B, C, I)``.
     """
-    chosen = (size != 0.0).any(dim=1) & (place < samples)
-    most = max(int(chosen.sum(dim=1).max()), 1)
-    order = chosen.byte().argsort(dim=1, descending=True, stable=True)[:, :most]
-    heard = (size * chosen[:, None]).gather(2, order[:, None].expand(-1, size.shape[1], -1))
-    place = place.gather(1, order)
     taps = torch.arange(1 - TAPS // 2, 1 + TAPS // 2, device=place.device)
-    whole = place.floor().long()[:, :, None] + taps  # (B, I', 16)
+    whole = place.floor().long()[:, :, None] + taps  # (B, I, 16)
     away = (whole - place[:, :, None]).float()
     kernel = torch.sinc(away) * torch.cos(math.pi / TAPS * away).square()
-    kernel = kernel[:, None] * heard.float()[..., None]  # (B, C, I', 16)
+    kernel = kernel[:, None] * size.float()[..., None]  # (B, C, I, 16)
     inside = (whole >= 0) & (whole < samples)
     target = torch.where(inside, whole, samples).flatten(1)[:, None].expand(-1, size.shape[1], -1)
     out = torch.zeros(*size.shape[:2], samples + 1, device=place.device)
@@ -153,24 +152,24 @@ def place_impulses(place: Tensor, size: Tensor, samples: int) -> Tensor:
 def crossover(signal: Tensor, sample_rate: int) -> Tensor:
     """What ``signal`` (B, n) has below 1.5 kHz, by a symmetric filter: float32 ``(B, n)``.
 
-    512 samples at a time, as a product with a banded matrix.
+    128 samples at a time, as a product with a banded matrix.
     """
     samples, side = signal.shape[1], CROSSOVER_TAPS // 2
-    rows = -(-samples // ROW)
-    frames = F.pad(signal, (side, rows * ROW - samples + side)).unfold(1, ROW + 2 * side, ROW)
-    filtered = frames @ lowpass_matrix(sample_rate).to(signal.device)  # (B, rows, 512)
+    padded = F.pad(signal, (side, side + -samples % CROSSOVER_ROW))
+    frames = padded.unfold(1, CROSSOVER_ROW + 2 * side, CROSSOVER_ROW)
+    filtered = frames @ lowpass_matrix(sample_rate).to(signal.device)  # (B, rows, 128)
     return filtered.flatten(1)[:, :samples]
 
 
 @cache
 def lowpass_matrix(sample_rate: int) -> Tensor:
-    """Hann-windowed sinc of 127 taps as a matrix of 512 shifts, float32 ``(638, 512)``."""
+    """Hann-windowed sinc of 127 taps as a matrix of 128 shifts, float32 ``(254, 128)``."""
     time = torch.arange(CROSSOVER_TAPS, dtype=torch.float64) - CROSSOVER_TAPS // 2
     share = 2.0 * min(CROSSOVER_HZ / sample_rate, 0.25)
     kernel = torch.sinc(share * time) * torch.cos(math.pi * time / (CROSSOVER_TAPS + 1)).square()
     kernel = kernel / kernel.sum()
-    matrix = torch.zeros(ROW + CROSSOVER_TAPS - 1, ROW, dtype=torch.float64)
-    for shift in range(ROW):
+    matrix = torch.zeros(CROSSOVER_ROW + CROSSOVER_TAPS - 1, CROSSOVER_ROW, dtype=torch.float64)
+    for shift in range(CROSSOVER_ROW):
         matrix[shift : shift + CROSSOVER_TAPS, shift] = kernel
     return matrix.float()
 
@@ -184,29 +183,40 @@ def in_room(waveform: Tensor, drawn: dict[str, Tensor], seconds: float, sample_r
     device = waveform.device
     rt60 = drawn["rt60_seconds"]
     response = impulse_response(drawn, min(float(rt60.max()), seconds), sample_rate)
-    cutoff = torch.full((len(response),), INFRASOUND_HZ / sample_rate, dtype=torch.float64)
-    b, a = highpass_biquad(cutoff, 0.5**0.5)
-    tables = biquad_tables(b.to(device), a.to(device), response.shape[1])
+    tables = infrasound_tables(sample_rate, math.ceil(seconds * sample_rate)).to(device)
     time = torch.arange(response.shape[1], dtype=torch.float64, device=device) / sample_rate
-    return add_room(waveform, run_biquad(response, tables) * (time < rt60[:, None]))
+    response = run_biquad(response, tables.repeat(len(response)))
+    return add_room(waveform, response.mul_(time < rt60[:, None]))
+
+
+@cache
+def infrasound_tables(sample_rate: int, samples: int) -> BiquadTables:
+    """Tables of the one high-pass at 40 Hz, for responses of up to ``samples`` samples."""
+    cutoff = torch.tensor([INFRASOUND_HZ / sample_rate], dtype=torch.float64)
+    return biquad_tables(*highpass_biquad(cutoff, 0.5**0.5), samples)
 
 
 def add_room(waveform: Tensor, response: Tensor) -> Tensor:
     """Waveforms ``(B, n)`` as heard through responses ``(B, L)``: float32 ``(B, n)``, any level.
 
-    Linear convolution, cut at the clip's end, by transforms of blocks that are as long as the response.
+    Linear convolution, cut at the clip's end. Clip and response are cut into parts of 4096 samples; the
+    transforms of two neighbouring parts of the clip, times that of a part of the response between
+    silence, give the second part's share of it (overlap-save).
     """
     batch, samples = waveform.shape
-    length = response.shape[1]
-    size = 1 << (2 * length - 1).bit_length()
-    block = size - length + 1
-    blocks = -(-samples // block)
-    padded = F.pad(waveform, (0, blocks * block - samples)).view(batch, blocks, block)
-    # one transform for blocks and response: on a CPU a transform's plan costs as much as its work
-    rows = torch.cat([F.pad(padded, (0, length - 1)), F.pad(response, (0, block - 1))[:, None]], dim=1)
-    spectra = torch.fft.rfft(rows)
-    pieces = torch.fft.irfft(spectra[:, :-1] * spectra[:, -1:], n=size)  # (B, blocks, size)
-    out = torch.zeros(batch, (blocks - 1) * block + size, dtype=pieces.dtype, device=pieces.device)
-    for number in range(blocks):
-        out[:, number * block : number * block + size] += pieces[:, number]
-    return out[:, :samples]
+    parts, heard = (-(-length // PART) for length in (samples, response.shape[1]))
+    # silence, the clip, then each part of the response before silence: one line, so one transform
+    line = waveform.new_empty(batch, (1 + parts + 2 * heard) * PART)
+    silent, sound, room = line.split([PART, parts * PART, 2 * heard * PART], dim=1)
+    silent.zero_()
+    sound[:, :samples], sound[:, samples:] = waveform, 0.0
+    room = room.unflatten(1, (heard, 2, PART))
+    room[:, :, 0] = F.pad(response, (0, -response.shape[1] % PART)).unflatten(1, (heard, PART))
+    room[:, :, 1] = 0.0
+    spectra = torch.fft.rfft(line.unfold(1, 2 * PART, PART))
+    sound, room = spectra[:, :parts], spectra[:, 1 + parts :: 2]  # (B, parts, 4097), (B, heard, 4097)
+    product = sound * room[:, :1]
+    for late in range(1, min(heard, parts)):
+        product[:, late:].addcmul_(sound[:, :-late], room[:, late : late + 1])
+    pairs = torch.fft.irfft(product, n=2 * PART)
+    return pairs[:, :, PART:].flatten(1)[:, :samples]
