@@ -62,7 +62,9 @@ def dense_layer(weights: Tensor, up: bool, pixels: int) -> Dense:
         if up:
             return Dense(up, power, tiles_up=transform_transposed(weights))
         return Dense(up, power, tiles=transform_weights(weights))
-    return Dense(up, power, direct=weights.transpose(0, 1).contiguous() if up else weights)
+    direct = weights.transpose(0, 1) if up else weights
+    # as the features lie in memory, or every picture would copy them
+    return Dense(up, power, direct=direct.contiguous(memory_format=torch.channels_last))
 
 
 def apply_dense(features: Tensor, style: Tensor, layer: Dense) -> Tensor:
