@@ -19,6 +19,7 @@ from suite.rows import write_atomically
 from tasks.audio import content_hash, resample
 from tasks.base import Task, check_duplicates, measured_split_hash
 from tasks.drawer import BadData
+from tasks.layout import again
 
 # What is done with sounds that are not as they should be; rows say in their notes where it was done.
 # Empty, undecodable and NaN clips are refused, all of them by name; partial=true leaves them out.
@@ -66,9 +67,7 @@ def decode(task: Task, cache: Path, sample_rate: int = 16_000) -> Decoded:
     for relative in clips["path"] if not task.embedded else []:
         file = Path(task.data or "") / task.folder / relative
         if not file.exists():
-            raise DataMissing(
-                f"task {task.name!r}: no sound file at {file}. Restore it from the official release."
-            )
+            raise DataMissing(f"task {task.name!r}: no sound file at {file}. {again(task)}.")
         status = file.stat()
         lines.append(f"{relative} {status.st_size} {status.st_mtime_ns}")
     key = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tasks.archives import of_folder
 from tasks.base import Task
 from tasks.drawer import BadData, DataMissing
 
@@ -25,13 +26,22 @@ def root_of(task: Task, *landmarks: str) -> Path:
     if root is None or missing:
         where = f"{normpath(missing[0])} is not there" if missing else "no data folder was given"
         wanted = " and ".join(normpath(f"FOLDER/{task.folder}/{mark}") for mark in landmarks)
+        fetch = f"type `sourcebench fetch {task.name}`, or " if of_folder(task.folder) else ""
         raise DataMissing(
             f"task {task.name!r} needs its data (about {task.download_bytes / 1e9:.2g} GB, "
-            f"{task.licence}), but {where}. Download the official release from {task.url}, unpack it "
-            f"so that {wanted} exist, and type SOURCEBENCH_DATA=FOLDER before the command, or "
-            "paths.data=FOLDER after it."
+            f"{task.licence}), but {where}. To get the official release, {fetch}download it from "
+            f"{task.url} and unpack it so that {wanted} exist. SOURCEBENCH_DATA=FOLDER before the "
+            "command, or paths.data=FOLDER after it, says where FOLDER is."
         )
     return root
+
+
+def again(task: Task) -> str:
+    """What to do where a file of the official release is lost: the end of an error message."""
+    if not of_folder(task.folder):
+        return "Unpack the official release again"
+    folder = normpath(Path(task.data or "") / task.folder)
+    return f"Move {folder} away and type `sourcebench fetch {task.name}`"
 
 
 def read_table(
@@ -97,7 +107,7 @@ def with_files(
         raise DataMissing(
             f"task {task.name!r}: {len(missing)} of {len(table)} clips have no sound file in "
             f"{Path(task.data or '') / task.folder}; the first is row {missing['row'].iloc[0]} of "
-            f"{source}, {missing[key].iloc[0]} ({' or '.join(ENCODINGS)}). Unpack the official release "
-            "again, or type partial=true to accept what is there: every row is then marked as partial."
+            f"{source}, {missing[key].iloc[0]} ({' or '.join(ENCODINGS)}). {again(task)}, or type "
+            "partial=true to accept what is there: every row is then marked as partial."
         )
     return table.assign(path=paths)[paths.notna()]

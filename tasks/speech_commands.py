@@ -14,7 +14,7 @@ import pandas as pd
 from tasks.audio import read_mono
 from tasks.base import Task
 from tasks.drawer import BadData, DataMissing
-from tasks.layout import files_by_stem, root_of
+from tasks.layout import again, files_by_stem, root_of
 
 V1_WORDS = (
     *("bed", "bird", "cat", "dog", "down", "eight", "five", "four", "go", "happy", "house", "left"),
@@ -114,7 +114,7 @@ class SpeechCommands(Task, name="speech_commands"):
             clip, fold = next(iter(listed.items()))
             raise DataMissing(
                 f"task {self.name!r}: {len(listed)} clips of the lists have no sound file; the first "
-                f"is {clip} of {LISTS[fold]} in {root}. Unpack the official release again, or type "
+                f"is {clip} of {LISTS[fold]} in {root}. {again(self)}, or type "
                 "partial=true to accept what is there: every row is then marked as partial."
             )
         return pd.DataFrame(rows, columns=["clip", "word", "fold", "group", "path"])

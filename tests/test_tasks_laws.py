@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 
 import tasks
+from suite.fetch import known as data_set_of
 from suite.metrics import EVENT_METRICS, known
+from tasks.archives import named, of_folder
 from tasks.base import Task, check_duplicates, guard, measured_split_hash
 
 every = pytest.mark.parametrize("name", tasks.names())
@@ -76,6 +78,8 @@ def test_missing_data_is_an_instruction(name: str, tmp_path: Path) -> None:
         said = str(error.value)
         for part in (name, "GB", task.licence, "http", "SOURCEBENCH_DATA=", "paths.data="):
             assert part in said, f"the message does not say {part!r}: {said}"
+        assert (f"`sourcebench fetch {name}`" in said) == (of_folder(task.folder) is not None)
+        assert of_folder(task.folder) is None or named([data_set_of(name)])
 
 
 def test_the_clip_table_has_its_columns_and_order(task: Task) -> None:
