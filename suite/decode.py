@@ -84,7 +84,7 @@ def decode(task: Task, cache: Path, sample_rate: int = 16_000) -> Decoded:
         return decode(task, cache, sample_rate)
     names, silent = clips["clip"].tolist(), set(header["silent"])
     hashes = header["hashes"]
-    check_duplicates(task, [digest * (i not in silent) for i, digest in enumerate(hashes)])
+    repeated = check_duplicates(task, [digest * (i not in silent) for i, digest in enumerate(hashes)])
     offsets = np.array(header["offsets"])
     notes = (
         noted("cannot be decoded and are left out", list(task.left_out)),
@@ -92,6 +92,7 @@ def decode(task: Task, cache: Path, sample_rate: int = 16_000) -> Decoded:
             "are shorter than 25 ms", [names[i] for i in np.flatnonzero(np.diff(offsets) < SHORTEST)]
         ),
         noted("are silent", [names[i] for i in header["silent"]]),
+        noted("sound the same as one of another fold", repeated),
     )
     return Decoded(np.load(path, mmap_mode="r"), offsets, hashes, tuple(filter(None, notes)))
 

@@ -158,6 +158,8 @@ def test_the_complete_release_has_the_pinned_split(task: Task) -> None:
 
 
 def test_partial_data_are_refused_by_default_with_what_to_type(task: Task) -> None:
+    if task.vanishing:
+        pytest.skip("nobody has all its clips: those that are there are measured, as partial")
     less = task.clips().iloc[1:].reset_index(drop=True)
     refusing = tasks.create(task.name, data=task.data)
     with pytest.raises(tasks.BadData, match=r"of the \d+ clips .*partial=true"):
@@ -188,6 +190,8 @@ def test_an_empty_part_is_refused_even_of_partial_data(task: Task) -> None:
 
 @pytest.mark.parametrize("column", ["fold", "label"])
 def test_one_moved_clip_is_refused(task: Task, column: str) -> None:
+    if task.vanishing:
+        pytest.skip("which of its clips are there is no split to pin; its lists are checked when read")
     clips = task.clips().copy()
     values = clips[column].tolist()  # labels may be lists
     other = next(value for value in values if value != values[0])
