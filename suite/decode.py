@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -69,11 +70,14 @@ def decode(task: Task, cache: Path, sample_rate: int = 16_000) -> Decoded:
     """
     clips = task.clips()
     lines = [f"{AUDIO_POLICY} {task.name} {task.version} {sample_rate} {measured_split_hash(clips)}"]
-    for relative in clips["path"] if not task.embedded else []:
-        file = Path(task.data or "") / task.folder / relative
-        if not file.exists():
-            raise DataMissing(f"task {task.name!r}: no sound file at {file}. {again(task)}.")
-        status = file.stat()
+    root = Path(task.data or "") / task.folder
+    for relative in clips["path"].tolist() if not task.embedded else []:
+        file = f"{root}/{relative}"
+        try:
+            status = os.stat(file)  # noqa: PTH116  # 100,000 paths take as long as their files
+        except FileNotFoundError as error:
+            missing = f"task {task.name!r}: no sound file at {file}. {again(task)}."
+            raise DataMissing(missing) from error
         lines.append(f"{relative} {status.st_size} {status.st_mtime_ns}")
     key = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
     path = cache / "audio" / f"{task.name}-{key}.npy"

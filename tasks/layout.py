@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from os.path import normpath
 from pathlib import Path
@@ -87,9 +88,13 @@ def files_by_stem(root: Path, folder: str, *, more: tuple[str, ...] = ()) -> dic
     Of several encodings of one clip the preferred one counts; ``more`` are further endings.
     """
     found: dict[str, str] = {}
+    if not (root / folder).is_dir():
+        return found
+    with os.scandir(root / folder) as entries:
+        names = [entry.name for entry in entries]  # 100,000 are quick as text, not as paths
     for suffix in reversed((*ENCODINGS, *more)):  # the preferred encoding is written last
-        for path in (root / folder).glob(f"*{suffix}"):
-            found[path.stem] = f"{folder}/{path.name}"
+        of_suffix = (name for name in names if name.endswith(suffix))
+        found.update((name.removesuffix(suffix), f"{folder}/{name}") for name in of_suffix)
     return found
 
 
