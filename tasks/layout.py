@@ -55,7 +55,8 @@ def read_table(
 ) -> pd.DataFrame:
     """A CSV file as text columns, with ``row`` (line in the file) added.
 
-    Raises :class:`BadData` where it is no table, is not in ``encoding``, or lacks one of ``columns``.
+    Raises :class:`BadData` where it is no table, is empty, is not in ``encoding``, or lacks one of
+    ``columns``.
     """
     wanted = list(columns)
     try:
@@ -79,6 +80,8 @@ def read_table(
             f"{path} has no column {missing[0]!r}; expected {', '.join(wanted)}. "
             "Restore the official file."
         )
+    if table.empty:
+        raise BadData(f"{path} holds no row. Restore the official file.")
     return table.assign(row=np.arange(2 if header else 1, len(table) + (2 if header else 1)))
 
 
@@ -103,9 +106,15 @@ def with_files(
 ) -> pd.DataFrame:
     """``table`` with ``path``: for every row the file that ``found`` has for its column ``key``.
 
-    Rows without a file are refused, the first by name; with ``partial`` they are left out. ``source``
-    names the file that the table was read from.
+    Rows without a file are refused, the first by name; with ``partial`` they are left out. A row that
+    is there twice is refused too. ``source`` names the file that the table was read from.
     """
+    repeated = table[table[key].duplicated()]
+    if len(repeated):
+        raise BadData(
+            f"task {task.name!r}: {source}, row {repeated['row'].iloc[0]}: {repeated[key].iloc[0]} is "
+            "listed more than once. Restore the official file."
+        )
     paths = table[key].map(found)
     missing = table[paths.isna()]
     if len(missing) == len(table) or (len(missing) and not task.partial):
