@@ -16,6 +16,8 @@ import soxr
 
 from .drawer import BadData, DataMissing
 
+BLOCK = 1 << 22  # frames decoded at once: of 20 minutes of stereo only the mean is ever whole
+
 
 class BrokenSound(BadData):
     """A sound file that cannot be used; ``fault`` is what is wrong with it, without name and cure."""
@@ -37,16 +39,31 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
     if not path.is_file():
         raise DataMissing(f"no sound file at {path}. Restore it, or fix the list that names it.")
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            rate, frames = file.samplerate, file.frames
+            mono = mean_of_channels(file.read(BLOCK, dtype="float32", always_2d=True))
+            if frames > BLOCK:
+                mono = whole_of(file, mono)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", str(error)).rstrip(".")  # without the path
         raise BrokenSound(path, f"cannot be decoded ({reason})") from error
-    if len(samples) == 0:
+    if len(mono) == 0:
         raise BrokenSound(path, "is empty (0 samples)")
-    mono = mean_of_channels(samples)
     if not np.isfinite(mono).all():
         raise BrokenSound(path, "holds NaN or infinite samples")
     return mono, int(rate)
+
+
+def whole_of(file: soundfile.SoundFile, first: np.ndarray) -> np.ndarray:
+    """The mean of the channels of a whole file, of which ``first`` is what was read already."""
+    mono = np.empty(file.frames, np.float32)
+    end = 0
+    block = first
+    while len(block):
+        mono[end : end + len(block)] = block
+        end += len(block)
+        block = mean_of_channels(file.read(BLOCK, dtype="float32", always_2d=True))
+    return mono[:end]
 
 
 def mean_of_channels(samples: np.ndarray) -> np.ndarray:
@@ -62,7 +79,13 @@ def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     return np.asarray(soxr.resample(samples, rate, wanted, quality="VHQ"), dtype=np.float32)
 
 
+def pcm_of(samples: np.ndarray) -> np.ndarray:
+    """16-bit PCM ``(samples,)``, little endian; what is beyond [-1, 1] is cut."""
+    scaled = np.clip(samples, -1.0, 1.0)
+    scaled *= 32767.0
+    return np.round(scaled, out=scaled).astype("<i2")
+
+
 def content_hash(samples: np.ndarray) -> str:
     """SHA-256 of 16-bit PCM of ``samples``: equal for files that decode to the same sound."""
-    pcm = np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
-    return hashlib.sha256(pcm.tobytes()).hexdigest()
+    return hashlib.sha256(pcm_of(samples).data).hexdigest()

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ from tasks.base import Task
 
 EMBED_BATCH = {"cpu": 16, "cuda": 256}  # clips encoded at once, of at most 10 s; fewer of longer ones
 BATCH_CLIP = 160_000  # samples of a clip up to which a batch is full
-STATISTICS_CLIPS, STATISTICS_SECONDS = 512, 3000  # heard at most for a task's mean and deviation
+STATISTICS = "spread-clips@1"  # how a task's mean and deviation are measured; part of their cache's key
+STATISTICS_CLIPS, STATISTICS_SECONDS = 512, 3000  # heard at most for them
 
 
 def embed(
@@ -34,7 +36,7 @@ def embed(
     """Clip embeddings ``(clips, E)``, float32, in the order of ``task.clips()``; computed once."""
     pooling = pooling_of(pooling).name
     decoded = decode(task, cache)
-    frontend = at_evaluation(trained.frontend, decoded)
+    frontend = at_evaluation(trained.frontend, decoded, cache)
     made_of = [pooling, trained.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
     key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:24]
     path = cache / "embeddings" / f"{task.name}-{key}.npy"
@@ -105,15 +107,26 @@ def in_batches(
     progress.close()
 
 
-def at_evaluation(frontend: FrontEnd, decoded: Decoded) -> FrontEnd:
+def at_evaluation(frontend: FrontEnd, decoded: Decoded, cache: Path) -> FrontEnd:
     """The front-end with the statistics that standardise evaluated clips.
 
     ``statistics="task"``: mean and standard deviation over up to 512 clips spread over the task, fewer
     where those are more than 50 minutes. These two numbers are the same for every encoder and fold,
-    and no label enters them.
+    and no label enters them; they are measured once.
     """
     if frontend.statistics != "task":
         return frontend
+    made_of = [STATISTICS, decoded.data_hash, frontend.plain()]
+    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:24]
+    path = cache / "statistics" / f"{key}.json"
+    if not path.exists():
+        measured = measured_on_task(frontend, decoded)
+        write_atomically(path, json.dumps({"mean": measured.mean, "std": measured.std}).encode())
+    return replace(frontend, **json.loads(path.read_text()))
+
+
+def measured_on_task(frontend: FrontEnd, decoded: Decoded) -> FrontEnd:
+    """The front-end with the statistics of clips spread over a task."""
     count = len(decoded.hashes)
     affordable = int(STATISTICS_SECONDS * frontend.sample_rate / max(1.0, decoded.lengths.mean()))
     heard = max(1, min(count, STATISTICS_CLIPS, affordable))
@@ -175,8 +188,10 @@ def time_chunks(
     A clip is cut into chunks of ``frontend.frames``; the last one is padded to whole patches.
     """
     step = encoder.patch[1]
-    padded = frontend.pad_frames(raw, -(-raw.shape[2] // step) * step)
-    for chunk in frontend.standardise(padded).split(frontend.frames, dim=2):
+    whole = -(-raw.shape[2] // step) * step
+    for start in range(0, whole, frontend.frames):
+        chunk = raw[:, :, start : start + frontend.frames]  # one at a time: of an hour, no copy is made
+        chunk = frontend.standardise(frontend.pad_frames(chunk, min(frontend.frames, whole - start)))
         with torch.inference_mode(), machine.autocast():
             vectors = heard(encoder, chunk)
         yield vectors

@@ -35,7 +35,7 @@ from suite.rows import (
     task_label,
     write_predictions,
 )
-from tasks.base import Fold, Task, measured_split_hash
+from tasks.base import Fold, Task, measured_split_hash, shortfall
 
 ROWS = "rows.jsonl"
 PREDICTIONS = "predictions"
@@ -105,8 +105,9 @@ def evaluate(
                 config = {**values, "pooling": FRAMING if task.kind == "events" else how}
                 made_by: dict[str, Any] = {"command": command, "config": config, "pooling": how}
                 made_by |= {"data_hash": decoded.data_hash}
+                lacking = shortfall(task, task.clips())
                 for row in rows:
-                    row["notes"] += decoded.notes
+                    row["notes"] += (*filter(None, [lacking]), *decoded.notes)
                 add_rows(run / ROWS, [Row(**row, **made_by) for row in rows])
                 measured += 1
     return Evaluated(read_rows(run / ROWS) if (run / ROWS).exists() else [], measured, already)

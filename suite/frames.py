@@ -51,7 +51,7 @@ def embed_frames(task: Task, trained: Trained, machine: Machine, cache: Path) ->
     The control without a network answers with the log-mel statistics of every 16 frames.
     """
     decoded = decode(task, cache)
-    frontend = at_evaluation(trained.frontend, decoded)
+    frontend = at_evaluation(trained.frontend, decoded, cache)
     encoder = trained.encoder
     step = MEL_STEP if encoder is None else encoder.patch[1]
     counts = np.array([-(-frontend.count_frames(int(n)) // step) for n in decoded.lengths])

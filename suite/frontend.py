@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -97,7 +98,8 @@ class FrontEnd:
 
         Raises :class:`BadData` naming ``origin`` where the images are constant or not finite.
         """
-        mean, std = images.double().mean().item(), images.double().std().item()
+        wide = images.double()
+        mean, std = wide.mean().item(), wide.std().item()
         if not math.isfinite(mean) or not std > 1e-6:
             raise BadData(
                 f"{origin} gives constant or non-finite images (mean {mean:.3g}, std {std:.3g}); "
@@ -117,42 +119,48 @@ def kaldi_fbank(waveforms: Tensor, bands: int) -> Tensor:
     pre-emphasised sample; the frame's first sample, where Kaldi's rule differs, meets a window of zero.
     """
     window, mel = _kaldi_constants(bands, waveforms.device)
-    images = []
-    for waveform in _in_cache(waveforms):  # (b, samples)
+
+    def transform(waveform: Tensor) -> Tensor:
         emphasised = torch.zeros_like(waveform)
         torch.sub(waveform[:, 1:], waveform[:, :-1], alpha=0.97, out=emphasised[:, 1:])
-        means = waveform.unfold(1, WINDOW, HOP).mean(dim=2, keepdim=True)  # (b, T, 1)
-        parts = []
-        blocks = emphasised.unfold(1, WINDOW, HOP).split(BLOCK, dim=1)
-        for block, mean in zip(blocks, means.split(BLOCK, dim=1), strict=True):
-            frames = waveform.new_zeros(*block.shape[:2], 512)
-            frames[..., :WINDOW] = (block - 0.03 * mean) * window
-            spectrum = torch.fft.rfft(frames)  # (b, T, 257)
-            power = spectrum.real.square() + spectrum.imag.square()
-            parts.append((power[..., :256] @ mel).clamp_min_(EPSILON).log_())
-        images.append(torch.cat(parts, dim=1))
-    return torch.cat(images).transpose(1, 2)
+        mean = waveform.unfold(1, WINDOW, HOP).mean(dim=2, keepdim=True)  # (b, T, 1)
+        frames = waveform.new_zeros(*mean.shape[:2], 512)
+        frames[..., :WINDOW] = (emphasised.unfold(1, WINDOW, HOP) - 0.03 * mean) * window
+        spectrum = torch.fft.rfft(frames)  # (b, T, 257)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return (power[..., :256] @ mel).clamp_min_(EPSILON).log_()
+
+    return _in_blocks(waveforms, bands, transform)
 
 
 def msm_mae_log_mel(waveforms: Tensor, bands: int) -> Tensor:
     """MSM-MAE's log-mel ``(B, bands, T)``, T = 1 + samples // 160 (spec 2.1)."""
     window, mel = _msm_mae_constants(bands, waveforms.device)
-    images = []
-    for waveform in _in_cache(waveforms):  # (b, samples)
-        padded = F.pad(waveform[:, None], (WINDOW // 2, WINDOW // 2), mode="reflect")[:, 0]
-        parts = []
-        for block in padded.unfold(1, WINDOW, HOP).split(BLOCK, dim=1):
-            spectrum = torch.fft.rfft(block * window)  # (b, T, 201)
-            power = spectrum.real.square() + spectrum.imag.square()
-            parts.append((power @ mel).add_(EPSILON).log_())
-        images.append(torch.cat(parts, dim=1))
-    return torch.cat(images).transpose(1, 2)
+
+    def transform(waveform: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(waveform.unfold(1, WINDOW, HOP) * window)  # (b, T, 201)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return (power @ mel).add_(EPSILON).log_()
+
+    padded = F.pad(waveforms[:, None], (WINDOW // 2, WINDOW // 2), mode="reflect")[:, 0]
+    return _in_blocks(padded, bands, transform)
 
 
-def _in_cache(waveforms: Tensor) -> tuple[Tensor, ...]:
-    # On a CPU one clip at a time stays in the cache (twice as fast as a batch of 16), and the shape of
-    # every product, so the last bit too, is the same whatever the batch. A GPU wants the whole batch.
-    return waveforms.split(1 if waveforms.device.type == "cpu" else len(waveforms))
+def _in_blocks(waveforms: Tensor, bands: int, transform: Callable[[Tensor], Tensor]) -> Tensor:
+    """Images ``(B, bands, T)`` of waveforms ``(B, samples)``, ``transform`` ed to ``(b, t, bands)``.
+
+    A stretch of at most BLOCK frames at once. On a CPU one clip at a time stays in the cache (twice as
+    fast as a batch of 16), and the shape of every product, so the last bit too, is the same whatever
+    the batch. A GPU wants the whole batch.
+    """
+    frames = 1 + (waveforms.shape[1] - WINDOW) // HOP
+    images = waveforms.new_empty(len(waveforms), frames, bands)
+    clips = 1 if waveforms.device.type == "cpu" else len(waveforms)
+    for waveform, image in zip(waveforms.split(clips), images.split(clips), strict=True):
+        for first in range(0, frames, BLOCK):
+            stretch = waveform[:, first * HOP : (first + BLOCK - 1) * HOP + WINDOW]
+            image[:, first : first + BLOCK] = transform(stretch)
+    return images.transpose(1, 2)
 
 
 @lru_cache(maxsize=8)

@@ -231,6 +231,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "esc10": ("esc50",),
     "us8k": ("urbansound8k",),
     "speech_commands": ("speech_commands_v0.02", "speech_commands_test_set_v0.02"),
+    "speech_commands_12": ("speech_commands_v0.02", "speech_commands_test_set_v0.02"),
 }
 
 

@@ -64,6 +64,7 @@ class Task(ABC):
     valid_shares_groups: ClassVar[bool] = False  # whether train and valid may share groups; never test
     group_exceptions: ClassVar[frozenset[str]] = frozenset()  # groups officially in several folds
     duplicate_exceptions: ClassVar[frozenset[str]] = frozenset()  # clips officially there twice
+    vanishing: ClassVar[bool] = False  # clips vanish for good: what is left is measured, as partial
     folder: ClassVar[str] = ""  # below ``data``
 
     data: Path | None = None
@@ -155,8 +156,9 @@ def fold_names(clips: pd.DataFrame) -> list[str]:
 
 def measured_split_hash(clips: pd.DataFrame) -> str:
     """SHA-256 over "clip label fold group" lines in clip order: what a split *is*."""
-    rows = clips.sort_values("clip")[["clip", "label", "fold", "group"]].astype(str)
-    lines = "\n".join("\t".join(row) for row in rows.itertuples(index=False, name=None))
+    rows = clips if clips["clip"].is_monotonic_increasing else clips.sort_values("clip")
+    columns = [map(str, rows[name].to_numpy(object)) for name in ("clip", "label", "fold", "group")]
+    lines = "\n".join(map("\t".join, zip(*columns, strict=True)))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -171,12 +173,16 @@ def guard(task: Task, clips: pd.DataFrame) -> None:
     repeated = clips["clip"][clips["clip"].duplicated()]
     if len(repeated):
         raise BadData(f"task {task.name!r}: clip {repeated.iloc[0]!r} is listed more than once.")
-    for clip, label in zip(clips["clip"], clips["label"], strict=True):
-        if any(not 0 <= int(index) < len(task.classes) for index in np.atleast_1d(label)):
-            raise BadData(
-                f"task {task.name!r}: clip {clip!r} has label {label}, but there are "
-                f"{len(task.classes)} classes, numbered from 0."
-            )
+    many = task.kind != "one_label"
+    labels = np.hstack(clips["label"].to_list()) if many else clips["label"].to_numpy()
+    strange = np.flatnonzero((labels < 0) | (labels >= len(task.classes)))
+    if len(strange):
+        ends = np.cumsum(clips["label"].map(len)) if many else np.arange(1, len(clips) + 1)
+        clip, label = clips[["clip", "label"]].iloc[np.searchsorted(ends, strange[0], side="right")]
+        raise BadData(
+            f"task {task.name!r}: clip {clip!r} has label {label}, but there are "
+            f"{len(task.classes)} classes, numbered from 0."
+        )
     sides = clips["fold"].astype(str)
     if task.valid_shares_groups:
         sides = sides.replace("valid", "train")
@@ -188,7 +194,7 @@ def guard(task: Task, clips: pd.DataFrame) -> None:
             f"({len(leaking)} such groups): the same recording would be trained on and tested."
         )
     missing = shortfall(task, clips)
-    if missing and not task.partial:
+    if missing and not (task.partial or task.vanishing):
         raise BadData(
             f"task {task.name!r}: {missing}. Scores on other data or another split cannot be compared. "
             f"Restore the official release in {task.data or 'the package'}, or type partial=true to "
@@ -248,21 +254,27 @@ def shortfall(task: Task, clips: pd.DataFrame) -> str:
     return f"{classes} of {len(task.classes)} classes are there" if short else ""
 
 
-def check_duplicates(task: Task, hashes: Sequence[str]) -> None:
+def check_duplicates(task: Task, hashes: Sequence[str]) -> list[str]:
     """Refuse one sound in two folds: it would be trained on and tested.
 
     ``hashes`` are those of the decoded clips in the order of the clip table, "" for silence. A clip
-    that the official release itself holds twice is listed by its id in ``duplicate_exceptions``.
+    that the official release itself holds twice is listed by its id in ``duplicate_exceptions``. Of a
+    vanishing release, which nobody can list, those clips are returned, to be reported.
     """
+    repeated = []
     first: dict[str, tuple[str, str]] = {}
     table = task.clips()
     for clip, fold, digest in zip(table["clip"], table["fold"].astype(str), hashes, strict=True):
         if not digest:
             continue
         other, where = first.setdefault(digest, (clip, fold))
-        if where != fold and not {clip, other} <= task.duplicate_exceptions:
+        if where == fold or {clip, other} <= task.duplicate_exceptions:
+            continue
+        repeated.append(clip)
+        if not task.vanishing:
             raise BadData(
                 f"task {task.name!r}: clips {other!r} (fold {where}) and {clip!r} (fold {fold}) are "
                 "the same sound: it would be trained on and tested. Restore the official files; if the "
                 "official release holds both, add them to duplicate_exceptions of the task's class."
             )
+    return repeated

@@ -163,7 +163,9 @@ class Hear(Task, name=LAYOUT):
         names = [event["label"] for event in said] if self.kind == "events" else said
         for name in names:
             if name not in index:
-                raise BadData(f"{where}: label {name!r} is not in labelvocabulary.csv.")
+                raise BadData(
+                    f"{where}: label {name!r} is not in labelvocabulary.csv. Restore both files."
+                )
         if self.kind == "one_label":
             if len(names) != 1:
                 raise BadData(f"{where}: {len(names)} labels, expected one. Restore the official file.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ import pandas as pd
 from tasks.audio import read_mono
 from tasks.base import Task
 from tasks.drawer import BadData, DataMissing
-from tasks.layout import files_by_stem, root_of
+from tasks.layout import again, files_by_stem, root_of
 
 V1_WORDS = (
     *("bed", "bird", "cat", "dog", "down", "eight", "five", "four", "go", "happy", "house", "left"),
@@ -31,6 +32,7 @@ RULE = (
 )
 
 
+@cache
 def official_split(speaker: str) -> str:
     """train, valid or test by the rule of the official lists (spec evaluation.md 1.4)."""
     number = int(hashlib.sha1(speaker.encode(), usedforsecurity=False).hexdigest(), 16) % BUCKETS
@@ -81,8 +83,7 @@ class SpeechCommands(Task, name="speech_commands"):
         """The clip table of :meth:`Task.read_clips`; a clip's id is ``word/speaker_nohash_number``."""
         clips = self.utterances()
         clips["label"] = clips["word"].map(self.classes.index).astype("int64")
-        columns = ["clip", "label", "fold", "group", "path"]
-        return clips[columns].sort_values("clip", ignore_index=True)
+        return clips[["clip", "label", "fold", "group", "path"]].sort_values("clip", ignore_index=True)
 
     def utterances(self) -> pd.DataFrame:
         """Clip, word, fold, group (speaker) and path of every utterance below :attr:`root`.
@@ -103,18 +104,17 @@ class SpeechCommands(Task, name="speech_commands"):
                         f"{root / path}: the name is not <speaker>_nohash_<number>.wav. Restore the "
                         "official release; speakers are told apart by it."
                     )
-                expected = official_split(speaker)
-                if self.hashed_speakers and fold != expected:
+                if self.hashed_speakers and fold != official_split(speaker):
                     raise BadData(
                         f"task {self.name!r}: {clip} is in {fold} by the lists in {root}, but in "
-                        f"{expected} by the official rule. Restore the official lists."
+                        f"{official_split(speaker)} by the official rule. Restore the official lists."
                     )
                 rows.append((clip, word, fold, speaker, path))
         if listed and (not self.partial or not rows):
             clip, fold = next(iter(listed.items()))
             raise DataMissing(
                 f"task {self.name!r}: {len(listed)} clips of the lists have no sound file; the first "
-                f"is {clip} of {LISTS[fold]} in {root}. Unpack the official release again, or type "
+                f"is {clip} of {LISTS[fold]} in {root}. {again(self)}, or type "
                 "partial=true to accept what is there: every row is then marked as partial."
             )
         return pd.DataFrame(rows, columns=["clip", "word", "fold", "group", "path"])

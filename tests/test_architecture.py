@@ -66,6 +66,14 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     (-1, False, ("generators", "tasks")),
 )
 
+# The one arrow between the two libraries: AudioSet's lists, of millions of rows, have one reader, which
+# the task asks for when it is read. Without generators all other tasks work.
+SHARED = {
+    ("tasks.audioset", "generators.drawer"),
+    ("tasks.audioset", "generators.real.segments"),
+    ("tasks.audioset", "generators.real.segment_index"),
+}
+
 # Third-party libraries that stay in few rooms, and the rooms.
 ROOMS = {
     "hydra": ("suite.cli", "suite.configuration", "suite.registry"),
@@ -218,7 +226,7 @@ def test_a_module_imports_only_from_below(module: str) -> None:
         return
     level, together, place = standing(module)
     for found in imports(module):
-        if not ours(found.module) or found.module == "suite":
+        if not ours(found.module) or found.module == "suite" or (module, found.module) in SHARED:
             continue
         below, _, other = standing(found.module)
         neighbours = level == below and (place == other or (together and standing(found.module)[1]))
@@ -242,7 +250,11 @@ def test_generators_and_tasks_are_libraries_of_their_own(library: str) -> None:
     for module in files():
         if inside(module, library):
             strangers = [
-                f.module for f in imports(module) if ours(f.module) and not inside(f.module, library)
+                f.module
+                for f in imports(module)
+                if ours(f.module)
+                and not inside(f.module, library)
+                and (f.when == "at once" or (module, f.module) not in SHARED)
             ]
             assert not strangers, f"{module} imports {strangers}: {library} must be useful alone"
 

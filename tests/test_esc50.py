@@ -92,6 +92,17 @@ def test_esc10_keeps_ten_classes_in_target_order(data: Path) -> None:
         assert ESC10_TARGETS[label] == int(clip.split("-")[3])
 
 
+@pytest.mark.parametrize("partial", [False, True])
+def test_a_row_there_twice_and_a_table_without_rows_are_named(data: Path, partial: bool) -> None:
+    table = metadata()
+    write(data, pd.concat([table, table.iloc[7:8]]))
+    with pytest.raises(BadData, match=r"esc50\.csv, row 2002: 1-1007-A-0 is listed more than once"):
+        tasks.create("esc50", data=data, partial=partial).clips()
+    write(data, table.iloc[:0])
+    with pytest.raises(BadData, match=r"esc50\.csv holds no row\. Restore"):
+        tasks.create("esc50", data=data, partial=partial).clips()
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
 def test_every_encoding_is_the_same_clip(data: Path, suffix: str) -> None:
     path = sound(data, "1-1000-A-0", suffix)

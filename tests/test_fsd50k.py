@@ -101,7 +101,7 @@ def test_a_clip_without_an_uploader_is_its_own_group(data: Path) -> None:
         ("eval", "labels", "", "label '' is not"),
         ("dev", "mids", "/m/0,/m/2", "mids /m/0,/m/2 are not those of Bark,Bell"),
         ("dev", "split", "valid", "row 2: split is 'valid'"),
-        ("dev", "fname", "101", "clip '101' is listed more than once"),
+        ("dev", "fname", "101", r"dev\.csv, row \d+: 101 is listed more than once"),
     ],
 )
 def test_a_planted_fault_is_refused(data: Path, name: str, column: str, value: str, said: str) -> None:

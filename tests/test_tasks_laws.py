@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 
 import tasks
+from suite.fetch import known as data_set_of
 from suite.metrics import EVENT_METRICS, known
+from tasks.archives import named, of_folder
 from tasks.base import Task, check_duplicates, guard, measured_split_hash
 
 every = pytest.mark.parametrize("name", tasks.names())
@@ -76,6 +78,8 @@ def test_missing_data_is_an_instruction(name: str, tmp_path: Path) -> None:
         said = str(error.value)
         for part in (name, "GB", task.licence, "http", "SOURCEBENCH_DATA=", "paths.data="):
             assert part in said, f"the message does not say {part!r}: {said}"
+        assert (f"`sourcebench fetch {name}`" in said) == (of_folder(task.folder) is not None)
+        assert of_folder(task.folder) is None or named([data_set_of(name)])
 
 
 def test_the_clip_table_has_its_columns_and_order(task: Task) -> None:
@@ -154,6 +158,8 @@ def test_the_complete_release_has_the_pinned_split(task: Task) -> None:
 
 
 def test_partial_data_are_refused_by_default_with_what_to_type(task: Task) -> None:
+    if task.vanishing:
+        pytest.skip("nobody has all its clips: those that are there are measured, as partial")
     less = task.clips().iloc[1:].reset_index(drop=True)
     refusing = tasks.create(task.name, data=task.data)
     with pytest.raises(tasks.BadData, match=r"of the \d+ clips .*partial=true"):
@@ -184,6 +190,8 @@ def test_an_empty_part_is_refused_even_of_partial_data(task: Task) -> None:
 
 @pytest.mark.parametrize("column", ["fold", "label"])
 def test_one_moved_clip_is_refused(task: Task, column: str) -> None:
+    if task.vanishing:
+        pytest.skip("which of its clips are there is no split to pin; its lists are checked when read")
     clips = task.clips().copy()
     values = clips[column].tolist()  # labels may be lists
     other = next(value for value in values if value != values[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +36,27 @@ class Segments:
         """The labels of a row (``/m/068hy``), read from its list."""
         with self.lists[self.source[row]].open("rb") as file:
             file.seek(self.offset[row])
-            line = file.readline().decode()
-        columns = next(csv.reader([line], skipinitialspace=True))
-        return [label.strip() for label in columns[3].split(",") if label.strip()]
+            line = file.readline()
+        return [label.strip() for label in label_column(line).split(",") if label.strip()]
+
+    def all_labels(self) -> list[str]:
+        """The labels of every row, joined by commas; every list is read once."""
+        texts = [path.read_bytes() + b"\n" for path in self.lists]
+        places = zip(self.source.tolist(), self.offset.tolist(), strict=True)
+        return [label_column(texts[i][at : texts[i].find(b"\n", at)]) for i, at in places]
+
+    def line(self, row: int) -> tuple[Path, int, str]:
+        """The list of a row, the number of its line there, and its id and start in seconds."""
+        path = self.lists[self.source[row]]
+        number = 1 + path.read_bytes()[: self.offset[row]].count(b"\n")
+        return path, number, f"{self.ytid[row].decode()} at {self.start[row] / 1000:g} s"
+
+    def repeated(self) -> int | None:
+        """The first row whose segment a row before it lists, None where there is none."""
+        order = np.lexsort((self.start, self.ytid))  # stable: of equal rows the first comes first
+        ytid, start = self.ytid[order], self.start[order]
+        again = order[1:][(ytid[1:] == ytid[:-1]) & (start[1:] == start[:-1])]
+        return int(again.min()) if len(again) else None
 
 
 def read_segments(lists: tuple[Path, ...]) -> Segments:
@@ -87,6 +104,11 @@ def read_list(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
                 "Fetch the official list again."
             )
     return ytid, times[0], times[1], starts[lines]
+
+
+def label_column(line: bytes) -> str:
+    """The last column of a row, without its quotes."""
+    return line.split(b",", 3)[3].decode().strip(' "\r\n')
 
 
 def check_there(path: Path) -> None:

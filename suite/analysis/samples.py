@@ -82,7 +82,8 @@ def trained_behind(run: Path, experiment: Experiment, source: Source, cache: Pat
 def task_clips(run: Path, task: Task, count: int, cache: Path) -> Samples:
     """The loudest input of clips that are spread over the task, standardised as at evaluation."""
     decoded = decode(task, cache)
-    frontend = at_evaluation(FrontEnd(**checkpoint.read_json(run / checkpoint.FRONTEND)), decoded)
+    trained = FrontEnd(**checkpoint.read_json(run / checkpoint.FRONTEND))
+    frontend = at_evaluation(trained, decoded, cache)
     clips = task.clips()
     inputs, captions = [], []
     for position in np.unique(np.linspace(0, len(clips) - 1, count).astype(np.int64)):

@@ -1,0 +1,109 @@
+"""Killed at any moment, an evaluation that is typed again ends in the same rows and predictions.
+
+.venv/bin/python -m pytest tests/test_evaluate_interrupted.py
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny_runs
+from tone_tasks import Bells, Tones
+
+from suite.evaluate import Evaluated, evaluate
+from suite.rows import Row, read_rows
+
+ROOT = Path(__file__).resolve().parent.parent
+PROBES = ["knn@1", "linear@1"]
+
+# The function in whose how-manyeth call the process is killed: always in the second task, when the
+# first one's rows are written.
+MOMENTS = {
+    "decoding": "tone_tasks Bells.waveform 20",
+    "embedding": "suite.embed clip_embeddings 6",
+    "probing": "suite.evaluate gather 3",
+    "writing": "suite.rows asdict 6",  # predictions are there, and the rows' lock is held
+}
+
+# Evaluates a copy of the run for each moment, in processes that share one start of Python, and says by
+# which signal each of them ended.
+PROGRAM = """
+import importlib, os, signal, sys
+from functools import reduce
+from pathlib import Path
+from test_evaluate_interrupted import MOMENTS, score
+
+def killed(place, module, path, call):
+    *parents, name = path.split(".")
+    owner = reduce(getattr, parents, importlib.import_module(module))
+    whole, calls = getattr(owner, name), []
+
+    def fatal(*arguments, **keywords):
+        calls.append(name)
+        if len(calls) == int(call):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(*arguments, **keywords)
+
+    setattr(owner, name, fatal)
+    score(place / "run", place / "cache")
+
+for moment, where in MOMENTS.items():
+    process = os.fork()
+    if process == 0:
+        killed(Path(sys.argv[1]) / moment, *where.split())
+        os._exit(0)
+    print(moment, os.WTERMSIG(os.waitpid(process, 0)[1]), flush=True)
+"""
+
+
+def score(run: Path, cache: Path) -> Evaluated:
+    return evaluate(run, [Tones(), Bells()], PROBES, tiny_runs.machine(), cache)
+
+
+def answers(run: Path) -> tuple[list[Row], dict[str, bytes]]:
+    """What there is of a run's rows (but for when they were written) and of its predictions."""
+    rows = read_rows(run / "rows.jsonl")
+    predictions = {path.name: path.read_bytes() for path in (run / "predictions").glob("*.npz")}
+    return [replace(row, created_at="") for row in rows], predictions
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run, evaluated in one sitting and, below the name of each moment, by a killed process."""
+    place = tmp_path_factory.mktemp("place")
+    made = tiny_runs.run(tmp_path_factory.mktemp("made"))
+    for name in ("uninterrupted", *MOMENTS):
+        shutil.copytree(made, place / name / "run")
+    score(place / "uninterrupted" / "run", place / "uninterrupted" / "cache")
+    said = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(place)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    assert said.split("\n")[:-1] == [f"{moment} {signal.SIGKILL:d}" for moment in MOMENTS]
+    return place
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_evaluation_that_was_killed_ends_in_the_same_answers(moment: str, place: Path) -> None:
+    run, cache = place / moment / "run", place / moment / "cache"
+    rows, predictions = answers(run)
+    assert [(row.task, row.probe) for row in rows] == [("tones", probe) for probe in PROBES]
+    assert len(predictions) == (3 if moment == "writing" else 2)
+
+    done = score(run, cache)
+    assert (done.measured, done.already) == (2, 2)
+    assert answers(run) == answers(place / "uninterrupted" / "run")
+    before = (run / "rows.jsonl").read_bytes()
+    assert score(run, cache).measured == 0
+    assert (run / "rows.jsonl").read_bytes() == before
