@@ -69,7 +69,7 @@ def stem(objective: Objective, patches: int) -> tuple[int, int]:
     """Multiplications of CAT's stem forward: of its first product, and a row of all that follows."""
     made = objective.encoder.patch_embedding
     assert isinstance(made, MultiResolutionStem)
-    sizes = [int(norm.normalized_shape[0]) for norm in made.norms.children()]  # type: ignore[index]
+    sizes = [int(norm.normalized_shape[0]) for norm in made.norms.children()]
     cells = [side**2 for side in made.sides]
     first, rest = PIXELS * sizes[0], patches * WIDTH**2
     for stage, count in enumerate(cells[:-1]):
