@@ -33,7 +33,7 @@ class Attention(nn.Module):
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """softmax(Q K' / sqrt(d)) V of ``(B, heads, N, d)``, by torch's fused kernel.
 
-    But on a CPU the fused kernel's way back in bfloat16 takes three to six times as long as the plain
+    But on a CPU the fused kernel's way back in bfloat16 takes two to six times as long as the plain
     products do.
     """
     if queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and queries.requires_grad:
