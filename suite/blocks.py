@@ -1,20 +1,61 @@
-"""Transformer blocks of the papers' encoders and decoders, made of timm's parts."""
+"""Transformer blocks of the papers' encoders and decoders, with timm's names and weights."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Literal
 
 import torch
-from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generators.drawer import UsageError
 
 Norm = Literal["pre", "post"]
+
+
+class Attention(nn.Module):
+    """Every token attends to all tokens of its row, in ``heads`` heads; timm's names and weights."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens ``(B, N, D)`` to tokens of the same shape."""
+        split = self.qkv(tokens).unflatten(2, (3, self.heads, -1))  # (B, N, 3, heads, D / heads)
+        heard = attend(*split.permute(2, 0, 3, 1, 4).unbind(0))
+        return self.proj(heard.transpose(1, 2).flatten(2))
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """softmax(Q K' / sqrt(d)) V of ``(B, heads, N, d)``, by torch's fused kernel.
+
+    But on a CPU the fused kernel's way back in bfloat16 takes two to six times as long as the plain
+    products do.
+    """
+    if queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and queries.requires_grad:
+        logits = (queries * queries.shape[3] ** -0.5) @ keys.transpose(2, 3)
+        return logits.softmax(dim=3) @ values
+    return F.scaled_dot_product_attention(queries, keys, values)
+
+
+class PreNormBlock(nn.Module):
+    """x + attention(norm1(x)), then x + mlp(norm2(x)): ViT, MAE."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = Mlp(width, 4 * width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens ``(B, N, D)`` to tokens of the same shape."""
+        tokens = tokens + self.attn(self.norm1(tokens))
+        return tokens + self.mlp(self.norm2(tokens))
 
 
 class PostNormBlock(nn.Module):
@@ -26,7 +67,7 @@ class PostNormBlock(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.attn = Attention(width, heads, qkv_bias=True)
+        self.attn = Attention(width, heads)
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = Mlp(width, 4 * width)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
@@ -59,14 +100,9 @@ def transformer_blocks(
     """Transformer blocks with an MLP of four times the width: ViT's, or post-norm ones."""
     if width % heads or width % 4:
         raise UsageError(f"width={width} must be a multiple of heads={heads} and of 4.")
-    layer_norm: Any = partial(nn.LayerNorm, eps=1e-6)  # timm calls it; its hint asks for a class
 
     def block() -> nn.Module:
-        made: Any = (
-            PostNormBlock(width, heads)
-            if norm == "post"
-            else Block(width, heads, mlp_ratio=4.0, qkv_bias=True, norm_layer=layer_norm)
-        )
+        made: Any = PostNormBlock(width, heads) if norm == "post" else PreNormBlock(width, heads)
         if not key_bias:
             made.attn.qkv = KeylessBias(width)
         return made
@@ -78,9 +114,8 @@ def last_tokens(blocks: nn.Sequential, tokens: Tensor, count: int) -> Tensor:
     """``blocks(tokens)[:, -count:]`` of pre-norm blocks; the last one's MLP sees no other."""
     last: Any = blocks[-1]
     tokens = blocks[:-1](tokens)
-    tokens = tokens + last.drop_path1(last.ls1(last.attn(last.norm1(tokens))))
-    tokens = tokens[:, -count:]
-    return tokens + last.drop_path2(last.ls2(last.mlp(last.norm2(tokens))))
+    tokens = (tokens + last.attn(last.norm1(tokens)))[:, -count:]
+    return tokens + last.mlp(last.norm2(tokens))
 
 
 def initialise(module: nn.Module) -> None:

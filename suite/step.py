@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -94,9 +97,18 @@ def ranks_wait(model: nn.Module, last: bool) -> AbstractContextManager[None]:
 def count_flops(objective: Objective, draws: Draws, images: Tensor, vectors: Tensor | None) -> float:
     """Floating-point operations a clip, forward and backward (matrix products and convolutions)."""
     alone = Machine(images.device, "float32")
-    counter = FlopCounterMode(display=False)
+    ours = {torch.ops.aten.convolution_backward: flops_of_convolution_backward}
+    counter = FlopCounterMode(display=False, custom_mapping=ours)
     # The fused attention kernels of a CPU are not counted; the plain one does the same products.
     with counter, sdpa_kernel(SDPBackend.MATH):
         objective.losses(draws.batch(objective, images, vectors, alone))["loss"].backward()
     objective.zero_grad(set_to_none=True)
     return float(counter.get_total_flops()) / len(images)
+
+
+def flops_of_convolution_backward(
+    gradient: Sequence[int], _images: Sequence[int], weight: Sequence[int], *rest: Any, **_others: Any
+) -> int:
+    """As many as forward for each gradient asked: torch's own formula counts groups as if dense."""
+    asked = rest[-1]  # of images, weights and biases; biases take no products
+    return 2 * gradient[0] * math.prod(gradient[2:]) * math.prod(weight) * sum(asked[:2])

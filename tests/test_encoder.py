@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from generators.drawer import UsageError
-from suite.blocks import last_tokens, pick, transformer_blocks
+from suite.blocks import attend, last_tokens, pick, transformer_blocks
 from suite.configuration import configure, experiment_of
 from suite.encoder import Encoder, sine_cosine_2d
 
@@ -45,6 +45,22 @@ def test_blocks_carry_timms_names() -> None:
         f"{block}.{part}.{kind}" for block in "01" for part in parts for kind in ("weight", "bias")
     }
     assert names == expected
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_attention_is_the_same_with_and_without_gradients(kind: torch.dtype) -> None:
+    """A CPU takes plain products where bfloat16 has to come back, and the fused kernel elsewhere."""
+    drawn = torch.randn(3, 2, 4, 17, 8, generator=torch.Generator().manual_seed(2))
+    with_gradient = [part.to(kind).requires_grad_() for part in drawn]
+    heard = attend(*with_gradient)
+    queries, keys, values = drawn.to(kind).double()
+    expected = (queries @ keys.transpose(2, 3) / 8**0.5).softmax(dim=3) @ values
+    near = {"atol": 1e-5 if kind == torch.float32 else 0.02, "rtol": 0.0}
+    assert heard.dtype == kind
+    assert torch.allclose(heard.double(), expected, **near)
+    assert torch.allclose(attend(*drawn.to(kind)).double(), expected, **near)
+    heard.backward(torch.ones_like(heard))
+    assert all(part.grad is not None and part.grad.isfinite().all() for part in with_gradient)
 
 
 def test_half_of_a_position_tells_the_band_and_half_the_time() -> None:

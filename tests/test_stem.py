@@ -14,7 +14,7 @@ from generators.drawer import UsageError
 from suite import drawers
 from suite.encoder import Architecture, Encoder
 from suite.masking.base import Mask
-from suite.stem import OPTIONS
+from suite.stem import OPTIONS, lines_of
 from suite.stream import generator_of
 
 SIDES = {option: OPTIONS[option].resolutions[-1] for option in range(len(OPTIONS))}
@@ -89,6 +89,33 @@ def test_hidden_patches_do_not_reach_the_stem(option: int) -> None:
             spoilt[row, band * side : (band + 1) * side, step * side : (step + 1) * side] = 1e3
     assert not torch.equal(pictures, spoilt)
     assert torch.equal(model.tokens(pictures, drawn.keep), model.tokens(spoilt, drawn.keep))
+
+
+def test_lines_of_cells_lie_where_the_plane_has_them() -> None:
+    """Numbered cells of patches, time-major, against the plane that they are cut from."""
+    steps, rows, side = 4, 3, 2
+    plane = torch.arange(2 * rows * side * steps * side).view(2, rows * side, steps * side)
+    keep = torch.tensor([[7, 0, 10], [5, 11, 2]])
+    found = plane.view(-1, side)[lines_of(keep, side, (steps, rows))].view(2, 3, side, side)
+    for row, kept in enumerate(keep.tolist()):
+        for number, token in enumerate(kept):
+            step, band = divmod(token, rows)
+            bands, times = (slice(place * side, (place + 1) * side) for place in (band, step))
+            assert torch.equal(found[row, number], plane[row, bands, times])
+
+
+@pytest.mark.parametrize("option", [0, 5])
+def test_the_5_x_5_stays_in_float32_where_products_are_bfloat16(option: int) -> None:
+    model, pictures, drawn = encoder(option), image(option), masks(2)
+    kinds: list[torch.dtype] = []
+    for part in model.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(lambda _part, _inputs, output: kinds.append(output.dtype))
+    exact = model.embedded(pictures, drawn.keep)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = model.embedded(pictures, drawn.keep)
+    assert set(kinds) == {torch.float32}
+    assert (rounded - exact).abs().max() < 0.02 * exact.abs().max()
 
 
 def test_a_neighbour_that_is_seen_matters() -> None:

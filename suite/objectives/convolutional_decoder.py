@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,15 +46,14 @@ class ConvolutionalDecoder(nn.Module):
         noise = gaussian_noise(seeds, hidden * width, visible.device).view(rows, hidden, width)
         tokens = torch.cat([visible, (noise * deviation).to(visible.dtype)], dim=1)
         in_place = pick(tokens, torch.cat([mask.keep, mask.hide], dim=1).argsort(dim=1))
-        plane = in_place.unflatten(1, mask.grid).permute(0, 3, 1, 2)  # (R, D, T', F')
+        # Channels stay innermost, which is how a CPU convolves and normalises them fastest.
+        plane = in_place.unflatten(1, mask.grid)  # (R, T', F', D)
         for layer in self.layers:
-            plane = plane + self.activated(layer(plane))
-        decoded = plane.permute(0, 2, 3, 1).flatten(1, 2)  # (R, N, D)
-        return self.prediction(pick(decoded, mask.hide))
+            plane = plane + self.activated(layer(plane.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+        return self.prediction(pick(plane.flatten(1, 2), mask.hide))
 
     def activated(self, plane: Tensor) -> Tensor:
-        """The norm and GELU of a layer's plane ``(R, D, T', F')``, cut to the grid."""
+        """The norm and GELU of a layer's plane ``(R, T', F', D)``, cut to the grid."""
         if self.even:  # an even kernel with half its size as padding makes one row and column more
-            plane = plane[..., :-1, :-1]
-        channels: Any = plane.permute(0, 2, 3, 1)
-        return F.gelu(F.layer_norm(channels, channels.shape[3:], eps=1e-5)).permute(0, 3, 1, 2)
+            plane = plane[:, :-1, :-1]
+        return F.gelu(F.layer_norm(plane, plane.shape[3:], eps=1e-5))
