@@ -140,6 +140,20 @@ def test_controls_stand_in_every_table_of_their_task_and_budget(tmp_path: Path) 
         assert budgets == {0, table.group.budget}
 
 
+def test_unequal_folds_have_their_accuracy_over_all_clips_beside(tmp_path: Path) -> None:
+    plan = replace(SMALL, tasks=("esc50",), probes=("linear@1",), seeds=(0, 1))
+    rows = write_results(tmp_path, plan, controls=False)
+    assert all(line.pooled is None for table in summary_of(tmp_path) for line in table.lines)
+    for path in (tmp_path / "rows").glob("*.jsonl"):
+        own = [replace(row, n_test=200 * int(row.fold)) for row in rows if row.run_id == path.stem]
+        add_rows(path, own)
+    (table,) = summary_of(tmp_path)
+    for line in table.lines:
+        score = sum(row.score * row.n_test for row in line.rows) / sum(row.n_test for row in line.rows)
+        assert line.pooled == pytest.approx(score)
+        assert any(f"{line.label} {100 * score:.1f}" in note for note in table.notes)
+
+
 def test_earlier_checkpoints_count_in_no_table(published: Path) -> None:
     assert {t.group.budget for t in summary_of(published)} == {20_000}
     assert {row.samples_seen for row in read_results(published)} == {0, 5_000, 10_000, 20_000}

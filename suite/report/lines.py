@@ -114,6 +114,14 @@ class Line:
     def score(self) -> float:
         return float(self.scores.mean())
 
+    @cached_property
+    def pooled(self) -> float | None:
+        """Accuracy over all clips at once; None for other metrics, and where folds are of one size."""
+        sizes = np.array([row.n_test for row in self.rows[: len(self.folds)]], dtype=np.float64)
+        if self.rows[0].metric != "accuracy" or len(set(sizes)) == 1:
+            return None
+        return float((self.scores @ sizes).mean() / sizes.sum())
+
     @property
     def masking(self) -> str:
         return self.rows[0].masking

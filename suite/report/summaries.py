@@ -150,6 +150,10 @@ def _table(
         notes.append("several untrained encoders: no difference to untrained is given")
     pairs = pair_tests(lines, evidence.replicates)
     lines = [judged(line, lines, pairs, evidence.replicates.get(line.label)) for line in lines]
+    pooled = [(line.label, line.pooled) for line in lines if line.pooled is not None]
+    if pooled:
+        listed = ", ".join(f"{label} {100 * score:.1f}" for label, score in pooled)
+        notes.append(f"Folds are of unequal size. Accuracy over all clips at once (%): {listed}.")
     return Table(name, group, tuple(lines), tuple(notes), pairs, evidence.chance)
 
 

@@ -25,7 +25,7 @@ CSV_HEAD = (
     *("task", "task_version", "probe", "metric", "scale", "masking", "objective", "budget"),
     *("line", "source", "control", "score", "seeds_low", "seeds_high", "clips_low", "clips_high"),
     *("folds_low", "folds_high", "seeds", "folds", "clips", "difference_to_untrained", "p_seeds"),
-    *("p_clips", "among_best", "samples_seen", "parameters", "flops", "seconds", "run_ids"),
+    *("p_clips", "pooled", "among_best", "samples_seen", "parameters", "flops", "seconds", "run_ids"),
 )
 IN_A_TERMINAL = (0, 1, 2, 3, 6, 7, 8)  # columns of HEAD that fit 80 characters
 ANCHOR_HEAD = ("reported, not measured here", "score", "protocol", "bias", "citation")
@@ -137,6 +137,7 @@ def _values(table: Table, line: Line) -> list[Any]:
         *(line.label, line.source, line.control, round(line.score, 9), *bounds),
         *(len(line.seeds), len(line.folds), line.clips),
         *(None if v is None else round(v, 9) for v in (line.difference, line.p_seeds, line.p_clips)),
+        None if line.pooled is None else round(line.pooled, 9),
         *(line.among_best, round(line.mean("samples_seen")), round(line.mean("parameters"))),
         *(line.mean("flops"), round(line.mean("seconds"), 3)),
         " ".join(dict.fromkeys(row.run_id for row in line.rows)),
