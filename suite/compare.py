@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import multiprocessing
 import os
 import shutil
@@ -81,11 +83,17 @@ class Price:
 
 
 def price(cells: list[Cell], settings: Settings) -> Price:
-    """Count what is left to do and measure a few steps of it."""
+    """Count what is left to do and measure a few steps of each objective in it."""
     left = [cell.experiment for cell in cells if not is_finished(cell.experiment, settings)]
     trained = [experiment for experiment in left if experiment.control is None]
-    samples = sum(experiment.scale.steps * experiment.scale.batch for experiment in trained)
-    speed = measure_speed(trained[0], settings) * settings.workers if trained else 0.0
+    samples, seconds = 0, 0.0
+    speeds: dict[str, float] = {}
+    for experiment in trained:
+        asked = json.dumps([experiment.objective, dataclasses.asdict(experiment.scale)])
+        if asked not in speeds:
+            speeds[asked] = measure_speed(experiment, settings) * settings.workers
+        seen = experiment.scale.steps * experiment.scale.batch
+        samples, seconds = samples + seen, seconds + seen / speeds[asked]
     pools = sum(
         (experiment.pool or 0) * experiment.frontend.bands * CLIP_FRAMES * 2 for experiment in trained
     )
@@ -94,8 +102,8 @@ def price(cells: list[Cell], settings: Settings) -> Price:
         finished=len(cells) - len(left),
         steps=sum(experiment.scale.steps for experiment in trained),
         samples=samples,
-        samples_per_second=speed,
-        hours=samples / speed / 3600 if trained else 0.0,
+        samples_per_second=samples / seconds if trained else 0.0,
+        hours=seconds / 3600,
         disk_bytes=pools,
     )
 
