@@ -257,17 +257,27 @@ def test_a_recomputed_metric_agrees_with_the_fast_path_for_accuracy() -> None:
 
 
 def test_bootstrap_p_is_one_for_equal_models_and_small_for_different_ones() -> None:
-    assert resampling.bootstrap_p(np.zeros(100)) == 1.0
-    assert resampling.bootstrap_p(np.full(9999, 0.1)) == pytest.approx(2 / 10_000)
-    assert resampling.bootstrap_p(np.full(9999, -0.1)) == pytest.approx(2 / 10_000)
+    assert resampling.bootstrap_p(np.zeros(100), 99) == 1.0
+    assert resampling.bootstrap_p(np.full(9999, 0.1), 99) == pytest.approx(2 / 10_000)
+    assert resampling.bootstrap_p(np.full(9999, -0.1), 99) == pytest.approx(2 / 10_000)
 
 
 def test_bootstrap_p_beyond_its_draws_is_the_normal_tail() -> None:
     drawn = np.random.default_rng(3).normal(0.0, 0.01, 10_000)
     tail = 2 * stats.norm.sf((drawn.mean() + 0.1) / drawn.std(ddof=1))
-    assert 0 < resampling.bootstrap_p(drawn + 0.1) == pytest.approx(tail, rel=1e-3, abs=0)
+    assert 0 < resampling.bootstrap_p(drawn + 0.1, 999) == pytest.approx(tail, rel=1e-3, abs=0)
     near = drawn + 0.025  # some draws reach zero: they are counted
-    assert resampling.bootstrap_p(near) == 2 * (1 + int((near <= 0).sum())) / 10_001
+    assert resampling.bootstrap_p(near, 999) == 2 * (1 + int((near <= 0).sum())) / 10_001
+
+
+def test_two_speakers_who_agree_prove_nothing() -> None:
+    speaker = np.repeat(["one", "other"], 100)
+    better = np.random.default_rng(4).random((200, 1)) < [[0.9, 0.5]]
+    replicates = resampling.bootstrap_means(better.astype(float), speaker, np.full(200, "test"))
+    differences = replicates[:, 0] - replicates[:, 1]
+    assert (differences > 0).all()  # whichever speaker is drawn
+    assert resampling.bootstrap_p(differences, 2) == 0.5
+    assert resampling.bootstrap_p(differences, 11) < 0.002
 
 
 def test_bootstrap_p_of_equal_models_is_rarely_small() -> None:
@@ -278,7 +288,7 @@ def test_bootstrap_p_of_equal_models_is_rarely_small() -> None:
     for _ in range(200):
         correct = (generator.random((200, 2)) < 0.7).astype(float)
         replicates = resampling.bootstrap_means(correct, group, fold, draws=500)
-        small += resampling.bootstrap_p(replicates[:, 0] - replicates[:, 1]) < 0.05
+        small += resampling.bootstrap_p(replicates[:, 0] - replicates[:, 1], 999) < 0.05
     assert 2 <= small <= 22  # 5 % of 200 is 10, three standard deviations are 9
 
 

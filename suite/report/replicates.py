@@ -20,10 +20,12 @@ class Evidence:
     """What the predictions of a table's lines say.
 
     ``replicates`` maps a label to bootstrap replicates ``(draws,)`` of the line's score, paired between
-    lines; ``chance`` is the score without listening, where it is known.
+    lines; ``clusters`` is the number of groups of clips that were drawn; ``chance`` is the score
+    without listening, where it is known.
     """
 
     replicates: dict[str, np.ndarray]
+    clusters: int
     chance: float | None
 
 
@@ -53,17 +55,18 @@ def clip_evidence(
                     "Delete the two files and evaluate both runs again."
                 )
     if reference is None:
-        return Evidence({}, None)
+        return Evidence({}, 0, None)
     first = reference[1]
     metric_name = next(iter(lines.values()))[0].metric
+    clusters = len(np.unique(first.group))
     if isinstance(first, EventPredictions):
-        return Evidence(event_replicates(metric_name, loaded), None)
+        return Evidence(event_replicates(metric_name, loaded), clusters, None)
     chance = chance_score(metric_name, first.target)
     if metric_name == "accuracy":
         columns = [np.mean([correctness(run) for run in runs], axis=0) for runs in loaded.values()]
         table = bootstrap_means(np.column_stack(columns), first.group, first.fold)
         replicates = {label: table[:, column] for column, label in enumerate(loaded)}
-        return Evidence(replicates, chance)
+        return Evidence(replicates, clusters, chance)
     from suite import scoring  # only where a metric must be recomputed on every draw
 
     replicates = {
@@ -76,7 +79,7 @@ def clip_evidence(
         )
         for label, runs in loaded.items()
     }
-    return Evidence(replicates, chance)
+    return Evidence(replicates, clusters, chance)
 
 
 def event_replicates(metric: str, loaded: Mapping[str, Sequence[Answers]]) -> dict[str, np.ndarray]:

@@ -103,19 +103,26 @@ def percentile_interval(replicates: np.ndarray, *, confidence: float = 0.95) -> 
     return Interval(float(low), float(high))
 
 
-def bootstrap_p(differences: np.ndarray) -> float:
-    """Two-sided p of "no difference" from paired replicates ``(draws,)``.
+def bootstrap_p(differences: np.ndarray, clusters: int) -> float:
+    """Two-sided p of "no difference" from paired replicates ``(draws,)`` of so many clusters.
 
-    Where no draw reaches zero, counting says only that p is below 2 / (draws + 1), which no correction
-    for hundreds of pairs survives: the normal tail of the replicates' mean and deviation says how far.
+    It is never below 2 / 2^clusters, the smallest p of a test that flips the sign of each cluster's
+    difference: two speakers who agree prove nothing, however the draws fall. Where no draw reaches
+    zero, counting says only that p is below 2 / (draws + 1), which no correction for hundreds of pairs
+    survives: the normal tail of the replicates' mean and deviation says how far.
     """
     rounded = np.round(differences, 9)
     below, above = int((rounded <= 0).sum()), int((rounded >= 0).sum())
     counted = min(1.0, 2 * (1 + min(below, above)) / (rounded.size + 1))
     spread = float(rounded.std(ddof=1)) if rounded.size > 1 else 0.0
-    if min(below, above) > 0 or spread < 1e-9:  # a single cluster has no spread to go by
-        return counted
-    return min(counted, 2 * float(norm.sf(abs(float(rounded.mean())) / spread)))
+    if min(below, above) == 0 and spread > 1e-9:
+        counted = min(counted, 2 * float(norm.sf(abs(float(rounded.mean())) / spread)))
+    return max(counted, smallest_p(clusters))
+
+
+def smallest_p(clusters: int) -> float:
+    """The smallest p over clips that so many clusters can give."""
+    return float(2.0 ** (1 - clusters))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ import numpy as np
 
 from suite.report.lines import Group, Line, Table, file_words
 from suite.report.replicates import Folder, clip_evidence
+from suite.report.resampling import smallest_p
 from suite.report.verdicts import judged, pair_tests, untrained_of
 from suite.rows import Row
 
@@ -148,7 +149,13 @@ def _table(
     networks = [line for line in lines if line.objective != "-" and line.source != "untrained"]
     if any(len(untrained_of(line, lines)) > 1 for line in networks):
         notes.append("several untrained encoders: no difference to untrained is given")
-    pairs = pair_tests(lines, evidence.replicates)
+    pairs = pair_tests(lines, evidence.replicates, evidence.clusters)
+    smallest = smallest_p(evidence.clusters)
+    if evidence.replicates and smallest > 0.001:
+        notes.append(
+            f"The clips come from {evidence.clusters} groups (speakers, recordings, uploaders): before "
+            f"correction, p over clips cannot be below {smallest:.3g}."
+        )
     lines = [judged(line, lines, pairs, evidence.replicates.get(line.label)) for line in lines]
     pooled = [(line.label, line.pooled) for line in lines if line.pooled is not None]
     if pooled:

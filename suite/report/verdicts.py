@@ -8,7 +8,8 @@
   paired with each seed of the other. With one test set: Welch's t over seeds; a line with one seed
   counts as a constant.
 - *over clips*: paired cluster bootstrap by group of seed-averaged correctness (other metrics are
-  recomputed on each draw); beyond what the number of draws can tell, its normal tail.
+  recomputed on each draw); beyond what the number of draws can tell, its normal tail, but never
+  below what so few groups can show (:func:`suite.report.resampling.smallest_p`).
 
 A difference is called significant when every test that could be made says so at 5 %.
 """
@@ -45,7 +46,7 @@ def seed_test(first: Line, second: Line) -> float:
 
 
 def pair_tests(
-    lines: Sequence[Line], replicates: dict[str, np.ndarray]
+    lines: Sequence[Line], replicates: dict[str, np.ndarray], clusters: int
 ) -> dict[tuple[str, str], tuple[float, float]]:
     """Holm-corrected p values over seeds and over clips of every pair of lines of a table."""
     pairs = list(combinations(lines, 2))
@@ -54,7 +55,9 @@ def pair_tests(
     for a, b in pairs:
         both = a.label in replicates and b.label in replicates
         both = both and len(replicates[a.label]) == len(replicates[b.label])
-        raw.append(bootstrap_p(replicates[a.label] - replicates[b.label]) if both else math.nan)
+        raw.append(
+            bootstrap_p(replicates[a.label] - replicates[b.label], clusters) if both else math.nan
+        )
     over_clips = significance.holm(raw)
     return {
         (a.label, b.label): (float(over_seeds[i]), float(over_clips[i]))
