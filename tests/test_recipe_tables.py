@@ -118,3 +118,25 @@ def test_unpublished_recipes_are_left_blank(published: Path, tmp_path: Path) -> 
         add_rows(tmp_path / "rows" / f"{run_id}.jsonl", [row for row in kept if row.run_id == run_id])
     shown = recipes_figure(tables_of(tmp_path)).axes[0].texts
     assert len(shown) == len(SKILL) - 1 + 1  # and the untrained weights of mae
+
+
+def test_untrained_weights_of_an_older_configuration_are_replicates(tmp_path: Path) -> None:
+    plan = replace(PLAN, seeds=(0,))
+    write_run(tmp_path, plan, "audiopg", 0.7, 0, samples_seen=plan.budget)
+    rows = write_run(tmp_path, plan, "untrained", 0.4, 0, samples_seen=0)
+    rows += write_run(tmp_path, plan, "untrained", 0.4, 1, samples_seen=0)
+    configs = (
+        {"scale": {"width": 128, "samples_seen": 8}},
+        {"scale": {"width": 128, "samples_seen": 9}, "encoder": {"stem": None}, "source": {"gain": 1}},
+        {"scale": {"width": 64}},
+    )
+
+    def labels(older: int, newer: int) -> set[str]:
+        for row in rows:
+            row = replace(row, config=configs[older if row.seed == 0 else newer])
+            add_rows(tmp_path / "rows" / f"{row.run_id}.jsonl", [row])
+        (table,) = tables_of(tmp_path)
+        return {line.label for line in table.lines} - {"audiopg"}
+
+    assert labels(0, 1) == {"untrained"}
+    assert labels(0, 2) == {"untrained (scale.width=128)", "untrained (scale.width=64)"}

@@ -204,7 +204,11 @@ def _labelled(group: Group, rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     # One source with two configurations is two lines, told apart by the keys that differ.
     named: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        named[_name(group, row)][json.dumps(configuration(row), sort_keys=True)].append(row)
+        variants = named[_name(group, row)]
+        text = json.dumps(configuration(row), sort_keys=True)
+        if row.source == "untrained":  # a key that an older row lacks did not exist then
+            text = next((known for known in sorted(variants) if _agree(known, text)), text)
+        variants[text].append(row)
     labelled = []
     for name, variants in sorted(named.items()):
         settings = [flatten(json.loads(text)) for text in sorted(variants)]
@@ -214,6 +218,12 @@ def _labelled(group: Group, rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
             detail = ", ".join(f"{key}={each.get(key, 'unset')}" for key in differ)
             labelled.append((f"{name} ({detail})" if detail else name, variants[text]))
     return labelled
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether two configurations say the same where both say something."""
+    first, second = flatten(json.loads(one)), flatten(json.loads(other))
+    return all(first[key] == second[key] for key in first.keys() & second.keys())
 
 
 def _name(group: Group, row: Row) -> str:
@@ -231,8 +241,14 @@ INCIDENTAL = frozenset(
 )
 
 
+SIZES = ("name", "width", "depth", "heads", "patch")  # all of a scale that untrained weights have
+
+
 def configuration(row: Row) -> dict[str, Any]:
-    """What was configured and can change the weights, but for seeds: replicates agree in it."""
+    """What was configured and can change the weights, but for seeds: replicates agree in it.
+
+    Untrained weights depend on the encoder alone.
+    """
 
     def without_seeds(tree: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -241,7 +257,12 @@ def configuration(row: Row) -> dict[str, Any]:
             if key != "seed"
         }
 
-    return {k: v for k, v in without_seeds(row.config).items() if k not in INCIDENTAL}
+    kept = {k: v for k, v in without_seeds(row.config).items() if k not in INCIDENTAL}
+    if row.source != "untrained":
+        return kept
+    encoder = {k: v for k, v in kept.items() if k in ("scale", "encoder", "frontend", "pooling")}
+    scale = encoder.get("scale", {})
+    return encoder | {"scale": {k: v for k, v in scale.items() if k in SIZES}}
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
