@@ -94,9 +94,17 @@ def price(cells: list[Cell], settings: Settings) -> Price:
             speeds[asked] = measure_speed(experiment, settings) * settings.workers
         seen = experiment.scale.steps * experiment.scale.batch
         samples, seconds = samples + seen, seconds + seen / speeds[asked]
-    pools = sum(
-        (experiment.pool or 0) * experiment.frontend.bands * CLIP_FRAMES * 2 for experiment in trained
-    )
+    pools = {  # cells of one source, seed and front-end share a pool
+        json.dumps(
+            [
+                experiment.source,
+                experiment.seed,
+                dataclasses.asdict(experiment.frontend),
+                experiment.pool,
+            ]
+        ): (experiment.pool or 0) * experiment.frontend.bands * CLIP_FRAMES * 2
+        for experiment in trained
+    }
     return Price(
         runs=len(cells),
         finished=len(cells) - len(left),
@@ -104,7 +112,7 @@ def price(cells: list[Cell], settings: Settings) -> Price:
         samples=samples,
         samples_per_second=samples / seconds if trained else 0.0,
         hours=seconds / 3600,
-        disk_bytes=pools,
+        disk_bytes=sum(pools.values()),
     )
 
 

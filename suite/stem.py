@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from generators.drawer import UsageError
 from suite.blocks import pick
+from suite.stem_convolution import MaskedConvolution, windows_of
 
 PUBLISHED_WIDTH = 768  # the channels below are for this width, and shrink with it
 
@@ -32,47 +33,6 @@ OPTIONS = (
 )
 
 
-class MaskedConvolution(nn.Module):
-    """A depth-wise 5 x 5 convolution over the cells of seen patches; all other cells count as zero.
-
-    The only operation of the stem that looks beyond a patch: masking its input keeps what is hidden
-    from what is seen.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
-
-    def forward(self, cells: Tensor, grid: tuple[int, int], keep: Tensor | None) -> Tensor:
-        """Cells ``(R, K, s, s, c)`` of the patches ``keep (R, K)`` to cells of that shape."""
-        side, channels = cells.shape[2], cells.shape[4]
-        # Channels stay innermost: lines of cells are copied as one, and a CPU's convolution backwards
-        # takes a quarter of the time.
-        if keep is None:
-            keep = torch.arange(grid[0] * grid[1], device=cells.device).expand(len(cells), -1)
-        places = lines_of(keep, side, grid)
-        lines = cells.reshape(-1, side * channels)
-        # Float32, as in the released stem; bfloat16's way back takes a CPU four times as long.
-        with torch.autocast(cells.device.type, enabled=False):
-            count = len(cells) * grid[1] * side * grid[0]  # lines of R planes
-            plane = self.convolution.weight.new_zeros(count, side * channels)
-            plane.index_copy_(0, places, lines.to(plane.dtype))
-            plane = plane.view(len(cells), grid[1] * side, grid[0] * side, channels)  # (R, F, T, c)
-            seen = self.convolution(plane.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return seen.reshape(-1, side * channels).index_select(0, places).view(cells.shape)
-
-
-def lines_of(keep: Tensor, side: int, grid: tuple[int, int]) -> Tensor:
-    """Flat places ``(R * K * s,)`` of the patches ``keep (R, K)``, line by line of ``side`` cells.
-
-    A plane ``(R, F' * s, T' * s)`` of cells has T' lines of s cells beside each other in time.
-    """
-    steps, rows = grid
-    row = torch.arange(len(keep), device=keep.device)[:, None] * rows + keep % rows  # (R, K)
-    line = row[..., None] * side + torch.arange(side, device=keep.device)  # (R, K, s)
-    return (line * steps + (keep // rows)[..., None]).flatten()
-
-
 class ConvolutionBlock(nn.Module):
     """Point-wise, masked 5 x 5 and point-wise convolutions, then an MLP, each beside an identity."""
 
@@ -87,9 +47,9 @@ class ConvolutionBlock(nn.Module):
             nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels)
         )
 
-    def forward(self, cells: Tensor, grid: tuple[int, int], keep: Tensor | None) -> Tensor:
+    def forward(self, cells: Tensor, windows: Tensor) -> Tensor:
         """Cells ``(R, K, s, s, c)`` to cells of the same shape."""
-        cells = cells + self.outer(self.around(self.inner(self.norm1(cells)), grid, keep))
+        cells = cells + self.outer(self.around(self.inner(self.norm1(cells)), windows))
         return cells + self.mlp(self.norm2(cells))
 
 
@@ -153,9 +113,12 @@ class MultiResolutionStem(nn.Module):
             shape = cells.shape[2:]
             cells = pick(cells.flatten(2), keep).unflatten(2, shape)
         merged: Tensor | None = None
+        if keep is None:
+            keep = torch.arange(patches.shape[1], device=patches.device).expand(len(patches), -1)
         for stage, branch in enumerate(self.branches):
+            windows = windows_of(keep, grid, self.sides[stage])
             for block in self.blocks[stage].children():
-                cells = block(cells, grid, keep)
+                cells = block(cells, windows)
             seen = branch(cells.flatten(2))  # (R, K, D)
             merged = seen if merged is None else merged + seen
             after = self.sides[stage + 1]

@@ -56,7 +56,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
         0,
         True,
         (
-            *("suite.blocks", "suite.stem"),
+            *("suite.blocks", "suite.stem", "suite.stem_convolution"),
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
             *("suite.scoring", "suite.recipe", "suite.storage", "suite.pooling"),

@@ -137,6 +137,18 @@ def test_objectives_and_masks_span_a_grid_whose_equal_runs_are_one_cell() -> Non
     assert [made.control for made in fixed].count("mel_statistics") == 1
 
 
+def test_runs_of_one_source_and_seed_share_their_pool_in_the_price(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    """Two masks by two seeds are four runs of two pools."""
+    grid = ["comparison.masks=[random,time]", "comparison.seeds=2"]
+    assert cli.main(words(tmp_path, *grid, "comparison.controls=[]", "pool=64000", "dry=true")) == 0
+    bands, frames, half = 80, 1024, 2
+    pools = 2 * 64000 * bands * frames * half / 1e9
+    assert "4 runs, 0 of them finished" in (told := capsys.readouterr().out)
+    assert f"up to {pools:.1f} GB of pools" in told
+
+
 def test_what_a_grid_varies_cannot_be_typed_beside_it(capsys: Captured) -> None:
     grid = ["compare", "comparison=quick", "comparison.masks=[random,time]", "dry=true"]
     assert cli.main([*grid, "masking=time"]) == 2

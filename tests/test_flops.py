@@ -77,8 +77,19 @@ def stem(objective: Objective, patches: int) -> tuple[int, int]:
         points = 2 * count * (2 * channels**2 + 8 * channels**2)
         branch, embedding = count * channels * WIDTH, count * channels * after
         rest += patches * (points + branch + embedding)
-        rest += PATCHES * 2 * count * 25 * channels  # the 5 x 5 passes over hidden cells too
+        rest += patches * 2 * count * 25 * channels
     return first, rest
+
+
+def pairs_no_weight_joins(objective: Objective, patches: int) -> int:
+    """Products of a row in the gradient of the 5 x 5's weights that are of no weight."""
+    made = objective.encoder.patch_embedding
+    assert isinstance(made, MultiResolutionStem)
+    sizes = [int(norm.normalized_shape[0]) for norm in made.norms.children()]
+    return sum(
+        patches * 2 * side**2 * ((side + 4) ** 2 - 25) * channels
+        for side, channels in zip(made.sides[:-1], sizes, strict=False)
+    )
 
 
 def test_cat_s_flops_are_those_counted_by_hand() -> None:
@@ -87,6 +98,7 @@ def test_cat_s_flops_are_those_counted_by_hand() -> None:
     teacher = PATCHES * first + rest + blocks(1 + PATCHES)
     row = stem(objective, SEEN)[1] + blocks(1 + SEEN) + convolutional_decoder()
     student = CLONES * 3 * row + 2 * first * min(PATCHES, CLONES * SEEN)
+    student += CLONES * pairs_no_weight_joins(objective, SEEN)
     by_hand = 2 * (teacher + student)
     assert counted(objective) == pytest.approx(by_hand, rel=1e-3)
 

@@ -14,7 +14,8 @@ from generators.drawer import UsageError
 from suite import drawers
 from suite.encoder import Architecture, Encoder
 from suite.masking.base import Mask
-from suite.stem import OPTIONS, lines_of
+from suite.stem import OPTIONS
+from suite.stem_convolution import MaskedConvolution, SeenConvolution, windows_of
 from suite.stream import generator_of
 
 SIDES = {option: OPTIONS[option].resolutions[-1] for option in range(len(OPTIONS))}
@@ -91,26 +92,54 @@ def test_hidden_patches_do_not_reach_the_stem(option: int) -> None:
     assert torch.equal(model.tokens(pictures, drawn.keep), model.tokens(spoilt, drawn.keep))
 
 
-def test_lines_of_cells_lie_where_the_plane_has_them() -> None:
-    """Numbered cells of patches, time-major, against the plane that they are cut from."""
-    steps, rows, side = 4, 3, 2
-    plane = torch.arange(2 * rows * side * steps * side).view(2, rows * side, steps * side)
-    keep = torch.tensor([[7, 0, 10], [5, 11, 2]])
-    found = plane.view(-1, side)[lines_of(keep, side, (steps, rows))].view(2, 3, side, side)
-    for row, kept in enumerate(keep.tolist()):
-        for number, token in enumerate(kept):
-            step, band = divmod(token, rows)
-            bands, times = (slice(place * side, (place + 1) * side) for place in (band, step))
-            assert torch.equal(found[row, number], plane[row, bands, times])
+@pytest.mark.parametrize("side", [2, 4, 8])
+@pytest.mark.parametrize("patches", [3, 12])
+def test_the_5_x_5_over_seen_cells_is_the_one_over_the_masked_plane(side: int, patches: int) -> None:
+    """Values and all gradients, in double precision, against torch's convolution of the whole plane."""
+    rows, (steps, bands), channels = 3, (4, 3), 5
+    generator = generator_of("cells", side, patches)
+    keep = torch.rand(rows, steps * bands, generator=generator).argsort(dim=1)[:, :patches]
+    layer = MaskedConvolution(channels).double()
+    shape = (rows, patches, side, side, channels)
+    cells = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+    wanted = torch.randn(cells.shape, generator=generator, dtype=torch.float64)
+
+    places = [(row, *divmod(token, bands)) for row in range(rows) for token in keep[row].tolist()]
+    plane = torch.zeros(rows, channels, bands * side, steps * side, dtype=torch.float64)
+    for (row, step, band), patch in zip(places, cells.flatten(0, 1), strict=True):
+        corner = (slice(band * side, (band + 1) * side), slice(step * side, (step + 1) * side))
+        plane[row, :, corner[0], corner[1]] = patch.permute(2, 0, 1)
+    dense = layer.convolution(plane)
+    expected = torch.stack(
+        [
+            dense[row, :, band * side : (band + 1) * side, step * side : (step + 1) * side]
+            for row, step, band in places
+        ]
+    ).permute(0, 2, 3, 1)
+    assert layer.convolution.bias is not None
+    parameters = [cells, layer.convolution.weight, layer.convolution.bias]
+    of_dense = torch.autograd.grad((expected * wanted.flatten(0, 1)).sum(), parameters)
+
+    seen = layer(cells, windows_of(keep, (steps, bands), side))
+    of_seen = torch.autograd.grad((seen * wanted).sum(), parameters)
+    torch.testing.assert_close(seen.flatten(0, 1), expected)
+    for ours, theirs in zip(of_seen, of_dense, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("option", [0, 5])
-def test_the_5_x_5_stays_in_float32_where_products_are_bfloat16(option: int) -> None:
+def test_the_5_x_5_stays_in_float32_where_products_are_bfloat16(
+    option: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, pictures, drawn = encoder(option), image(option), masks(2)
     kinds: list[torch.dtype] = []
-    for part in model.modules():
-        if isinstance(part, torch.nn.Conv2d):
-            part.register_forward_hook(lambda _part, _inputs, output: kinds.append(output.dtype))
+    apply = SeenConvolution.apply
+
+    def heard(cells: Tensor, *rest: Tensor) -> Tensor:
+        kinds.append(cells.dtype)
+        return apply(cells, *rest)
+
+    monkeypatch.setattr(SeenConvolution, "apply", heard)
     exact = model.embedded(pictures, drawn.keep)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = model.embedded(pictures, drawn.keep)
