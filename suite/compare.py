@@ -25,6 +25,7 @@ from suite.machine import open_machine
 from suite.pretrain import Keeping, Places, pretrain
 from suite.rows import add_rows, read_rows
 from suite.step import Draws, gather_gradients
+from suite.views import check_reads
 from tasks.base import Task
 
 
@@ -243,6 +244,7 @@ def check_names(cells: list[Cell], settings: Settings) -> None:
     asked = asked_tasks(settings)
     for task in asked:
         task.clips()
+    check_reads(asked, list(settings.probe_names))
     for cell in cells:
         poolings(cell.experiment, asked, settings.pooling)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,8 +39,7 @@ def embed(
     decoded = decode(task, cache)
     frontend = at_evaluation(trained.frontend, decoded, cache)
     made_of = [pooling, trained.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:24]
-    path = cache / "embeddings" / f"{task.name}-{key}.npy"
+    path = cache / "embeddings" / f"{task.name}-{content_key(made_of)}.npy"
     if path.exists():
         return np.asarray(np.load(path))
     title = f"embedding {task.name}"
@@ -48,6 +48,11 @@ def embed(
     np.save(content, clips)
     write_atomically(path, content.getvalue())
     return clips
+
+
+def content_key(made_of: list[Any]) -> str:
+    """24 hexadecimal digits that change with any of the plain values a cached file is made of."""
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def embed_clips(
@@ -117,8 +122,7 @@ def at_evaluation(frontend: FrontEnd, decoded: Decoded, cache: Path) -> FrontEnd
     if frontend.statistics != "task":
         return frontend
     made_of = [STATISTICS, decoded.data_hash, frontend.plain()]
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:24]
-    path = cache / "statistics" / f"{key}.json"
+    path = cache / "statistics" / f"{content_key(made_of)}.json"
     if not path.exists():
         measured = measured_on_task(frontend, decoded)
         write_atomically(path, json.dumps({"mean": measured.mean, "std": measured.std}).encode())

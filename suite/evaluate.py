@@ -15,7 +15,6 @@ from suite import checkpoint, scoring
 from suite.checkpoint import Cost, Trained
 from suite.decode import decode
 from suite.drawers import probes as probe_drawer
-from suite.embed import embed
 from suite.experiment import Experiment, experiment_from
 from suite.frame_probe import probe_events
 from suite.frames import FRAMING, embed_frames
@@ -35,6 +34,7 @@ from suite.rows import (
     task_label,
     write_predictions,
 )
+from suite.views import View, check_reads, reads_of, views
 from tasks.base import Fold, Task, measured_split_hash, shortfall
 
 ROWS = "rows.jsonl"
@@ -71,6 +71,7 @@ def evaluate(
     values, command = checkpoint.read_experiment(run)
     experiment = experiment_from(values)
     cost = checkpoint.read_cost(run)
+    check_reads(tasks, probes)
     pooled = poolings(experiment, tasks, pooling)
     existing = read_rows(run / ROWS) if (run / ROWS).exists() else []
     done = {
@@ -87,16 +88,18 @@ def evaluate(
         at = cost.samples_seen if samples_seen is None else samples_seen
         for task in tasks:
             asked = probes if samples_seen is None else probes[:1]
-            how = pooled[task.name]
-            question = (at, task.name, task.version, splits[task.name], how)
-            left = [name for name in asked if (*question, name) not in done]
+            # what is not one embedding of a clip is not pooled
+            hows = {name: pooled[task.name] if reads_of(name) == "clip" else POOLING for name in asked}
+            question = (at, task.name, task.version, splits[task.name])
+            left = [name for name in asked if (*question, hows[name], name) not in done]
             already += len(asked) - len(left)
             if not left:
                 continue
             trained = trained or load(run, experiment, machine, samples_seen)
-            answer = answering(task, trained, machine, cache, how)
+            answer = answering(task, trained, machine, cache, pooled[task.name])
             decoded = decode(task, cache)
             for probe in left:
+                how = hows[probe]
                 predictions, selections = answer(probe)
                 where, partial = run / PREDICTIONS, task.is_partial
                 path = predictions_path(where, task.name, probe, at, partial=partial, pooling=how)
@@ -169,16 +172,16 @@ def load(run: Path, experiment: Experiment, machine: Machine, samples_seen: int 
 def answering(
     task: Task, trained: Trained, machine: Machine, cache: Path, pooling: str
 ) -> Callable[[str], tuple[Answers, dict[str, dict[str, Any]]]]:
-    """What probes answer for the task, by their name; it is embedded now, once for all of them."""
+    """What probes answer for the task, by their name; each view of it is embedded once for all."""
     if task.kind == "events":
         frames = embed_frames(task, trained, machine, cache)
         return lambda probe: probe_events(task, probe, frames)
-    features = torch.from_numpy(embed(task, trained, machine, cache, pooling))
-    return lambda probe: probe_task(task, probe, features)
+    read = views(task, trained, machine, cache, pooling)
+    return lambda probe: probe_task(task, probe, read(reads_of(probe)))
 
 
 def probe_task(
-    task: Task, probe_name: str, features: torch.Tensor
+    task: Task, probe_name: str, features: View
 ) -> tuple[Predictions, dict[str, dict[str, Any]]]:
     """Fit the probe on every fold and answer for its test clips, each test fold once."""
     clips = task.clips()
@@ -221,7 +224,7 @@ def target_tensor(task: Task) -> torch.Tensor:
     return many
 
 
-def examples(features: torch.Tensor, targets: torch.Tensor, rows: np.ndarray, task: Task) -> Examples:
+def examples(features: View, targets: torch.Tensor, rows: np.ndarray, task: Task) -> Examples:
     """One part of a fold."""
     return Examples(features[rows], targets[rows], len(task.classes))
 

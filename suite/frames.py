@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from suite.checkpoint import Trained
 from suite.decode import decode
-from suite.embed import at_evaluation, in_batches, mel_statistics, time_steps
+from suite.embed import at_evaluation, content_key, in_batches, mel_statistics, time_steps
 from suite.machine import Machine
 from tasks.base import Task
 
@@ -57,8 +55,7 @@ def embed_frames(task: Task, trained: Trained, machine: Machine, cache: Path) ->
     counts = np.array([-(-frontend.count_frames(int(n)) // step) for n in decoded.lengths])
     first = frontend.first_centre + (step - 1) / 2 * FRAME_SECONDS
     made_of = [FRAMING, trained.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:24]
-    path = cache / "frames" / f"{task.name}-{key}.npy"
+    path = cache / "frames" / f"{task.name}-{content_key(made_of)}.npy"
     if not path.exists():
 
         def one(raw: Tensor) -> Tensor:

@@ -35,10 +35,10 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     ),
     (4.5, False, ("suite.analysis",)),
     (4, True, ("suite.configuration",)),
-    (3.5, False, ("suite.frozen",)),
+    (3.5, False, ("suite.frozen", "suite.views")),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.verify")),
-    (3, False, ("suite.experiment", "suite.doctor", "suite.frame_probe")),
-    (2, False, ("suite.registry", "suite.step", "suite.frames")),
+    (3, False, ("suite.experiment", "suite.doctor", "suite.frame_probe", "suite.tokens")),
+    (2, False, ("suite.registry", "suite.step", "suite.frames", "suite.layers")),
     (
         1,
         False,

@@ -27,6 +27,7 @@ from suite.probes.base import Examples
 from suite.report import read_results, summaries
 from suite.rows import EventPredictions, predictions_path, read_predictions, write_predictions
 from suite.verify import verify
+from suite.views import reads_of
 
 CONTROL = Trained(None, FrontEnd(bands=64), "mel_statistics@1")
 
@@ -90,7 +91,7 @@ def test_events_are_found_and_the_choice_is_made_on_valid(frames: Frames, name: 
     assert set(answers.minimum_ms) == {chosen["minimum_ms"]}
 
 
-@pytest.mark.parametrize("name", probes.names())
+@pytest.mark.parametrize("name", [name for name in probes.names() if reads_of(name) == "clip"])
 def test_held_out_answers_do_not_know_the_labels_of_valid(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(80, 6, generator=generator)

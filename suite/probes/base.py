@@ -1,38 +1,84 @@
-"""What a probe is: a small classifier fitted on frozen clip embeddings."""
+"""What a probe is: a small classifier fitted on what a frozen encoder says of clips."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from generators.drawer import UsageError
 
+Reads = Literal["clip", "tokens", "layers"]
+
 
 @dataclass(frozen=True)
-class Examples:
-    """Embeddings and targets of one part of a fold.
+class Tokens:
+    """The tokens of clips: of clip i, ``vectors[i]`` is ``(N_i, D)``, float16 or float32.
 
-    ``features`` is float32 ``(n, D)``; ``targets`` is int64 ``(n,)`` for one label per clip, or float32
-    ``(n, classes)`` of zeros and ones for many.
+    Arrays may be memory-mapped: taking clips reads nothing, only :meth:`padded` does. Clips may differ
+    in N_i. Any provider of such arrays will do (a network's patches, a HEAR module's time stamps).
     """
 
-    features: Tensor
+    vectors: Sequence[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, clips: np.ndarray | Tensor) -> Tokens:
+        """The tokens of ``clips`` by position, in that order."""
+        return Tokens([self.vectors[i] for i in clips.tolist()])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """N_i of every clip, int64 ``(n,)``."""
+        return np.array([len(vectors) for vectors in self.vectors], dtype=np.int64)
+
+    def padded(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens of ``clips``, float32 ``(b, N, D)``, and which are there ``(b, N)``; others are 0."""
+        chosen = [self.vectors[i] for i in clips.tolist()]
+        longest = max(len(vectors) for vectors in chosen)
+        tokens = np.zeros((len(chosen), longest, chosen[0].shape[1]), np.float32)
+        there = np.zeros((len(chosen), longest), dtype=bool)
+        for row, vectors in enumerate(chosen):
+            tokens[row, : len(vectors)] = vectors
+            there[row, : len(vectors)] = True
+        return torch.from_numpy(tokens), torch.from_numpy(there)
+
+
+Features = TypeVar("Features")  # what a probe reads: a Tensor, or Tokens
+
+
+@dataclass(frozen=True)
+class Examples(Generic[Features]):
+    """What a probe reads of one part of a fold, and its targets.
+
+    ``features`` is float32 ``(n, D)`` for a probe that reads clips, :class:`Tokens` for one that reads
+    tokens, and float32 ``(n, layers, D)`` for one that reads layers. ``targets`` is int64 ``(n,)`` for
+    one label per clip, or float32 ``(n, classes)`` of zeros and ones for many.
+    """
+
+    features: Features
     targets: Tensor
     classes: int
 
 
 @dataclass(kw_only=True)
-class Probe(ABC):
+class Probe(ABC, Generic[Features]):
     """Fits on train, chooses on valid, answers for test features; never sees a test target.
 
-    ``name`` carries the version, as in ``linear@1``: the same name means the same numbers. A probe is
-    deterministic. After :meth:`fit`, ``selection`` says what was chosen on validation.
+    ``name`` carries the version, as in ``linear@1``: the same name means the same numbers. ``reads``
+    says what of a clip it is given: one embedding, every token of the last layer, or one vector of each
+    layer (:mod:`suite.views`). A probe is deterministic. After :meth:`fit`, ``selection`` says what was
+    chosen on validation.
     """
 
     name: ClassVar[str]
+    reads: ClassVar[Reads] = "clip"
     threshold: ClassVar[float] = 0.5  # the score of many labels from which a label is rather there
 
     def __init_subclass__(cls, *, name: str, **keywords: Any) -> None:
@@ -45,12 +91,12 @@ class Probe(ABC):
         return {}
 
     @abstractmethod
-    def fit(self, train: Examples, valid: Examples) -> None:
+    def fit(self, train: Examples[Features], valid: Examples[Features]) -> None:
         """Fit the probe."""
 
     @abstractmethod
-    def predict(self, features: Tensor) -> Tensor:
-        """Scores ``(n, classes)``, larger is more likely, for float32 features ``(n, D)``."""
+    def predict(self, features: Features) -> Tensor:
+        """Scores ``(n, classes)``, larger is more likely, for features of n clips."""
 
     def held_out(self) -> Tensor:
         """Scores ``(n, classes)`` of valid, from what was learnt of train alone.
