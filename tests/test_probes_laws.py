@@ -122,7 +122,7 @@ def test_separable_blobs_reach_one(name: str) -> None:
 
 @every
 def test_many_labels_are_ranked_well(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("suite.probes.training.EPOCHS", 15)
+    monkeypatch.setattr("suite.probes.training.EPOCHS", 30)
     train, valid, test = (blobs(name, n, seed=n, spread=0.05, many=True) for n in (300, 60, 100))
     scores = answer(name, train, valid, test.features)
     assert scores.shape == (100, CLASSES)
