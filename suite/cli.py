@@ -170,28 +170,36 @@ def pretrain(words: list[str]) -> int:
 
 
 def evaluate(words: list[str]) -> int:
-    """``evaluate run=... tasks=[...] probes=[...]``: rows and predictions beside the run."""
+    """``evaluate run=...|encoder=MODULE tasks=[...] probes=[...]``: rows and predictions."""
     import tasks
     from suite.configuration import configure
     from suite.drawers import probe_id
-    from suite.evaluate import evaluate as score
-    from suite.evaluate import summary
+    from suite.evaluate import judge, summary
+    from suite.judged import health_lines, judged_module, judged_run
     from suite.machine import open_machine
     from suite.pooling import pooling_of
 
-    config = configure(words)
-    if config.run is None:
-        raise UsageError("which run? Type run=runs/<run_id>; `sourcebench list runs` names them.")
+    modules = [word.partition("=")[2] for word in words if word.startswith("encoder=")]
+    config = configure([word for word in words if not word.startswith("encoder=")])
+    if (config.run is None) == (not modules) or len(modules) > 1:
+        raise UsageError(
+            "which encoder? Type run=runs/<run_id> (`sourcebench list runs` names them), or "
+            "encoder=MODULE for one behind HEAR's calls."
+        )
     paths = places(config)
     machine = open_machine(config.device, config.training.precision, config.threads)
     asked = [tasks.create(name, data=paths.data, partial=config.partial) for name in config.tasks]
     probes = [probe_id(name) for name in config.probes]
     pooling = pooling_of(config.pooling).name
-    done = score(Path(config.run), asked, probes, machine, paths.cache, pooling=pooling)
-    print(summary(done.rows))
-    print(
-        f"{done.measured} measured now, {done.already} already there: {Path(config.run) / 'rows.jsonl'}"
+    judged = (
+        judged_module(modules[0], paths.runs, machine, command(["evaluate", *words]))
+        if modules
+        else judged_run(Path(config.run), machine)
     )
+    print("\n".join(health_lines(judged)), end="\n" * bool(modules))
+    done = judge(judged, asked, probes, machine, paths.cache, pooling=pooling)
+    print(summary(done.rows))
+    print(f"{done.measured} measured now, {done.already} already there: {judged.folder / 'rows.jsonl'}")
     return DONE
 
 

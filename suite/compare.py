@@ -19,8 +19,9 @@ import torch
 
 import tasks
 from suite import checkpoint, frozen, progress
-from suite.evaluate import PREDICTIONS, ROWS, evaluate, poolings
+from suite.evaluate import PREDICTIONS, ROWS, evaluate
 from suite.experiment import CLIP_FRAMES, Experiment
+from suite.judged import poolings
 from suite.machine import open_machine
 from suite.pretrain import Keeping, Places, pretrain
 from suite.rows import add_rows, read_rows

@@ -37,6 +37,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     (4, True, ("suite.configuration",)),
     (3.5, False, ("suite.frozen",)),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.verify")),
+    (3.2, False, ("suite.judged",)),
     (3, False, ("suite.experiment", "suite.doctor", "suite.frame_probe")),
     (2, False, ("suite.registry", "suite.step", "suite.frames")),
     (
@@ -50,6 +51,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             "suite.report",
             "suite.optimiser",
             "suite.leakage",
+            "suite.health",
         ),
     ),
     (
@@ -60,6 +62,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
             *("suite.scoring", "suite.recipe", "suite.storage", "suite.pooling"),
+            *("suite.foreign", "suite.hear_naive"),
         ),
     ),
     (0, False, ("suite.masking",)),
