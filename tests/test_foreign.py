@@ -144,7 +144,7 @@ def test_nan_of_one_clip_stops_the_task_and_names_the_module(tmp_path: Path) -> 
 
 
 def test_timestamps_that_are_not_even_cannot_judge_events(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="are not 20.00 ms apart|even grid"):
+    with pytest.raises(BadData, match=r"are not 20\.\d\d ms apart"):
         judge(judged(tmp_path, "foreign_ears:uneven"), [Beeps()], ["knn@1"], MACHINE, tmp_path / "c")
 
 
@@ -187,7 +187,8 @@ def test_the_naive_baseline_is_what_the_specification_says() -> None:
     np.testing.assert_allclose(steps[1, 5].numpy(), expected, rtol=1e-3)
     scenes = hear_naive.get_scene_embeddings(audio, model)
     torch.testing.assert_close(scenes, steps[:, ::5].mean(1), rtol=1e-4, atol=1e-4)
-    assert model.projection.min() >= 0 and model.projection.max() < 1 / 16
+    assert model.projection.min() >= 0
+    assert model.projection.max() < 1 / 16
     assert check(load_foreign("suite.hear_naive"), MACHINE).verdict.endswith("all checks passed")
 
 
