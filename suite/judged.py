@@ -91,7 +91,7 @@ def judged_module(where: str, runs: Path, machine: Machine, command: str) -> Jud
         identity={
             "run_id": folder.name,
             "source": foreign.name,
-            "control": False,
+            "control": True,  # stands beside the sources that are compared, and is none of them
             "masking": "-",
             "objective": "-",
             "scale": "-",
