@@ -128,6 +128,11 @@ class Trained:
     frontend: FrontEnd
     fingerprint: str  # changes with anything that changes an embedding
 
+    @property
+    def sample_rate(self) -> int:
+        """Of the sounds it hears, in hertz."""
+        return self.frontend.sample_rate
+
 
 def points(run: Path) -> list[int]:
     """Samples seen of the weights kept on the way, ascending."""

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ import torch
 
 import tasks
 from suite import checkpoint, frozen, progress
-from suite.evaluate import PREDICTIONS, ROWS, evaluate, poolings
+from suite.evaluate import PREDICTIONS, ROWS, evaluate, judge
 from suite.experiment import CLIP_FRAMES, Experiment
+from suite.foreign import load_foreign
+from suite.judged import judged_module, poolings
 from suite.machine import open_machine
 from suite.pretrain import Keeping, Places, pretrain
 from suite.rows import add_rows, read_rows
@@ -35,6 +39,7 @@ class Settings:
 
     places: Places
     results: Path
+    encoders: tuple[str, ...]  # foreign ones, typed as for `evaluate encoder=`
     task_names: tuple[str, ...]
     probe_names: tuple[str, ...]
     pooling: str
@@ -146,6 +151,9 @@ def measure_speed(experiment: Experiment, settings: Settings, steps: int = 4) ->
     return len(images) / min(seconds[1:])
 
 
+Outcome = Path | Failure  # the folder of a run whose rows are there, or why they are not
+
+
 def compare(cells: list[Cell], settings: Settings) -> list[Failure]:
     """Run every cell that is not done, publish all rows to ``results``; returns the failures.
 
@@ -154,41 +162,41 @@ def compare(cells: list[Cell], settings: Settings) -> list[Failure]:
     """
     settings.results.mkdir(parents=True, exist_ok=True)
     failures = []
-    for cell, failure in run_all(cells, settings):
-        if failure is None:
-            publish(settings.places.runs / cell.experiment.run_id, settings.results)
+    modules = (attempt_module(where, settings) for where in settings.encoders)
+    for outcome in chain(run_all(cells, settings), modules):
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
+            print(f"FAILED {outcome.run_id}: {outcome.reason}", flush=True)
         else:
-            failures.append(failure)
-            print(f"FAILED {failure.run_id}: {failure.reason}", flush=True)
+            publish(outcome, settings.results)
     return failures
 
 
-def run_all(cells: list[Cell], settings: Settings) -> Iterator[tuple[Cell, Failure | None]]:
-    """Each cell with its failure or None, as they finish."""
+def run_all(cells: list[Cell], settings: Settings) -> Iterator[Outcome]:
+    """What became of each cell, as they finish."""
     if settings.workers == 1:
-        for cell in cells:
-            yield cell, attempt(cell, settings)
+        yield from (attempt(cell, settings) for cell in cells)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         settings.workers, mp_context=context, initializer=progress.plainly
     ) as pool:
-        waiting: dict[Future[Failure | None], Cell] = {
+        waiting: dict[Future[Outcome], Cell] = {
             pool.submit(attempt, cell, settings): cell for cell in cells
         }
         try:
             for finished in as_completed(waiting):
                 try:
-                    failure = finished.result()
+                    outcome = finished.result()
                 except BrokenProcessPool as error:  # killed from outside, as when memory runs out
-                    failure = failed(waiting[finished], error)
-                yield waiting[finished], failure
+                    outcome = failed(waiting[finished], error)
+                yield outcome
         except KeyboardInterrupt:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def attempt(cell: Cell, settings: Settings) -> Failure | None:
+def attempt(cell: Cell, settings: Settings) -> Outcome:
     """Pre-train and evaluate one cell; its error is returned, not raised."""
     try:
         machine = open_machine(
@@ -211,7 +219,28 @@ def attempt(cell: Cell, settings: Settings) -> Failure | None:
         )
     except Exception as error:  # reported at the end, with exit code 1: the next cell must run
         return failed(cell, error)
-    return None
+    return run
+
+
+def attempt_module(where: str, settings: Settings) -> Outcome:
+    """Evaluate a foreign encoder by the comparison's tasks and probes."""
+    tasks, probes = (",".join(names) for names in (settings.task_names, settings.probe_names))
+    words = ["evaluate", f"encoder={where}", f"tasks=[{tasks}]", f"probes=[{probes}]"]
+    command = shlex.join(["sourcebench", *words])
+    try:
+        machine = open_machine(settings.device, "auto", settings.threads)
+        judged = judged_module(where, settings.places.runs, machine, command)
+        judge(
+            judged,
+            asked_tasks(settings),
+            list(settings.probe_names),
+            machine,
+            settings.places.cache,
+            pooling=settings.pooling,
+        )
+    except Exception as error:  # as of a cell
+        return Failure(run_id=where, command=command, reason=f"{type(error).__name__}: {error}")
+    return judged.folder
 
 
 def failed(cell: Cell, error: BaseException) -> Failure:
@@ -247,6 +276,8 @@ def check_names(cells: list[Cell], settings: Settings) -> None:
     check_reads(asked, list(settings.probe_names))
     for cell in cells:
         poolings(cell.experiment, asked, settings.pooling)
+    for where in settings.encoders:
+        load_foreign(where)
 
 
 def asked_tasks(settings: Settings) -> list[Task]:

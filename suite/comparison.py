@@ -26,6 +26,7 @@ DRAWN_BY_THE_GRID = {  # keys that differ from cell to cell, and what to type in
     "control": "comparison.controls=[untrained,noise,mel_statistics]",
     "tasks": "comparison.tasks=[esc50]",
     "probes": "comparison.probes=[linear]",
+    "encoder": "comparison.encoders=[suite.hear_naive]",
 }
 DRAWN_WHERE_NAMED = {  # the same of keys that a grid may leave alone
     "objective": ("objectives", "comparison.objectives=[mae,'eat objective.clones=2']"),
@@ -40,6 +41,7 @@ class Comparison:
     ``sources`` are lines such as ``dead_leaves source.shape=oriented``, ``objectives`` such as
     ``eat objective.clones=2``, ``masks`` such as ``inverse_block masking.size=2``; where no objectives
     or masks are named, those of ``overrides`` hold, as everything there holds for all cells.
+    ``encoders`` are modules behind HEAR's calls, judged beside them.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Comparison:
     masks: tuple[str, ...] = ()
     controls: tuple[str, ...]
     seeds: int
+    encoders: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     tasks: tuple[str, ...]
     probes: tuple[str, ...]
@@ -130,6 +133,7 @@ def settings(grid: Comparison, words: list[str]) -> Settings:
     return Settings(
         places=Places(data=Path(paths.data), runs=Path(paths.runs), cache=Path(paths.cache)),
         results=Path(paths.results),
+        encoders=grid.encoders,
         task_names=grid.tasks,
         probe_names=tuple(drawers.probe_id(name) for name in grid.probes),
         pooling=pooling_of(config.pooling).name,

@@ -18,12 +18,15 @@ from torch import Tensor
 from suite.checkpoint import Trained
 from suite.decode import Decoded, decode
 from suite.encoder import Encoder
+from suite.foreign import Foreign
 from suite.frontend import BLOCK, FrontEnd
 from suite.machine import Machine
 from suite.pooling import changes, check_fits, pooling_of, stacked_bands
 from suite.progress import Progress
 from suite.rows import POOLING, write_atomically
 from tasks.base import Task
+
+Hearing = Trained | Foreign  # an encoder of ours with its front-end, or anyone's behind HEAR's calls
 
 EMBED_BATCH = {"cpu": 16, "cuda": 256}  # clips encoded at once, of at most 10 s; fewer of longer ones
 BATCH_CLIP = 160_000  # samples of a clip up to which a batch is full
@@ -32,18 +35,16 @@ STATISTICS_CLIPS, STATISTICS_SECONDS = 512, 3000  # heard at most for them
 
 
 def embed(
-    task: Task, trained: Trained, machine: Machine, cache: Path, pooling: str = POOLING
+    task: Task, hearing: Hearing, machine: Machine, cache: Path, pooling: str = POOLING
 ) -> np.ndarray:
     """Clip embeddings ``(clips, E)``, float32, in the order of ``task.clips()``; computed once."""
-    pooling = pooling_of(pooling).name
-    decoded = decode(task, cache)
-    frontend = at_evaluation(trained.frontend, decoded, cache)
-    made_of = [pooling, trained.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
+    decoded = decode(task, cache, hearing.sample_rate)
+    made_of, heard = clips_heard(hearing, decoded, machine, cache, pooling)
     path = cache / "embeddings" / f"{task.name}-{content_key(made_of)}.npy"
     if path.exists():
         return np.asarray(np.load(path))
     title = f"embedding {task.name}"
-    clips = embed_clips(decoded, trained.encoder, frontend, machine, title, pooling)
+    clips = embed_clips(decoded, machine, title, heard, side_by_side=isinstance(hearing, Trained))
     content = io.BytesIO()
     np.save(content, clips)
     write_atomically(path, content.getvalue())
@@ -55,40 +56,53 @@ def content_key(made_of: list[Any]) -> str:
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:24]
 
 
+def clips_heard(
+    hearing: Hearing, decoded: Decoded, machine: Machine, cache: Path, pooling: str
+) -> tuple[list[Any], Callable[[Tensor], Tensor]]:
+    """What decides the embeddings of a task's clips, and the call from waveforms to them."""
+    if isinstance(hearing, Foreign):
+        return ["scenes@1", hearing.fingerprint, decoded.data_hash], hearing.scenes
+    pooling = pooling_of(pooling).name
+    encoder, frontend = hearing.encoder, at_evaluation(hearing.frontend, decoded, cache)
+
+    def heard(waveforms: Tensor) -> Tensor:
+        return clip_embeddings(encoder, frontend, frontend.log_mel(waveforms), machine, pooling)
+
+    made_of = [pooling, hearing.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
+    return made_of, heard
+
+
 def embed_clips(
     decoded: Decoded,
-    encoder: Encoder | None,
-    frontend: FrontEnd,
     machine: Machine,
     title: str,
-    pooling: str = POOLING,
+    heard: Callable[[Tensor], Tensor],
+    *,
+    side_by_side: bool = True,
 ) -> np.ndarray:
-    """Clip embeddings ``(clips, E)``, float32, of decoded sound."""
-
-    def one(raw: Tensor) -> Tensor:
-        return clip_embeddings(encoder, frontend, raw, machine, pooling)
-
+    """What was ``heard`` of every clip ``(clips, E)``, float32; see :func:`in_batches`."""
     clips: np.ndarray | None = None
-    for positions, pooled in in_batches(decoded, frontend, machine, title, one):
+    for positions, said in in_batches(decoded, machine, title, heard, side_by_side=side_by_side):
         if clips is None:
-            clips = np.empty((len(decoded.hashes), pooled.shape[1]), np.float32)
-        clips[positions] = pooled
+            clips = np.empty((len(decoded.hashes), said.shape[1]), np.float32)
+        clips[positions] = said
     assert clips is not None
     return clips
 
 
 def in_batches(
     decoded: Decoded,
-    frontend: FrontEnd,
     machine: Machine,
     title: str,
-    embedded: Callable[[Tensor], Tensor],
+    heard: Callable[[Tensor], Tensor],
+    *,
+    side_by_side: bool = True,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Positions of clips and ``embedded`` of their raw log-mels ``(B, F, T)``, batch by batch.
+    """Positions of clips and what was ``heard`` of their waveforms ``(B, samples)``, batch by batch.
 
     On a CPU every core takes batches of its own: products of this size lose a tenth to threads that
     wait for each other, and far more where something else runs beside them. The bits do not depend on
-    the number of cores.
+    the number of cores. A call that may not run ``side_by_side`` has all cores to itself.
     """
     on_cpu = machine.device.type == "cpu"
     threads = torch.get_num_threads()
@@ -97,10 +111,10 @@ def in_batches(
     done = 0
 
     def one(positions: np.ndarray) -> np.ndarray:
-        raw = frontend.log_mel(decoded.waveforms(positions).to(machine.device))
-        return np.asarray(embedded(raw).cpu())
+        return np.asarray(heard(decoded.waveforms(positions).to(machine.device)).cpu())
 
-    pool = ThreadPoolExecutor(threads if on_cpu else 1, "embed", torch.set_num_threads, (1,))
+    workers, each = (threads, 1) if on_cpu and side_by_side else (1, threads)
+    pool = ThreadPoolExecutor(workers, "embed", torch.set_num_threads, (each,))
     try:
         for positions, result in zip(batches, pool.map(one, batches), strict=True):
             yield positions, result

@@ -1,4 +1,4 @@
-"""Evaluation: one run becomes rows and clip-level predictions, one embedding pass per task."""
+"""Evaluation: one encoder becomes rows and clip-level predictions, one embedding pass per task."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from suite import checkpoint, scoring
-from suite.checkpoint import Cost, Trained
+from suite import scoring
 from suite.decode import decode
 from suite.drawers import probes as probe_drawer
-from suite.experiment import Experiment, experiment_from
+from suite.embed import Hearing
 from suite.frame_probe import probe_events
 from suite.frames import FRAMING, embed_frames
-from suite.frontend import FrontEnd
+from suite.judged import Judged, judged_run
 from suite.machine import Machine, provenance
-from suite.pooling import check_fits, pooling_of
 from suite.probes.base import Examples
 from suite.rows import (
     POOLING,
@@ -60,20 +58,33 @@ def evaluate(
     pooling: str = POOLING,
     curve: bool = True,
 ) -> Evaluated:
-    """Score a finished run on ``tasks`` by ``probes``; what is already scored is skipped.
+    """Score a finished run; see :func:`judge`."""
+    judged = judged_run(run, machine)
+    return judge(judged, tasks, probes, machine, cache, pooling=pooling, curve=curve)
+
+
+def judge(
+    judged: Judged,
+    tasks: list[Task],
+    probes: list[str],
+    machine: Machine,
+    cache: Path,
+    *,
+    pooling: str = POOLING,
+    curve: bool = True,
+) -> Evaluated:
+    """Score an encoder on ``tasks`` by ``probes``; what is already scored is skipped.
 
     A task whose data are partial is another question than the complete one, and so are other parts, and
     another ``pooling`` of an encoder's tokens.
 
-    Rows go to the run's rows.jsonl and predictions beside them, task by task: an interrupt keeps all
+    Rows go to the folder's rows.jsonl and predictions beside them, task by task: an interrupt keeps all
     that is finished. ``curve`` also scores the encoders kept on the way, by the first probe.
     """
-    values, command = checkpoint.read_experiment(run)
-    experiment = experiment_from(values)
-    cost = checkpoint.read_cost(run)
     check_reads(tasks, probes)
-    pooled = poolings(experiment, tasks, pooling)
-    existing = read_rows(run / ROWS) if (run / ROWS).exists() else []
+    rows_file = judged.folder / ROWS
+    pooled = judged.poolings(tasks, pooling)
+    existing = read_rows(rows_file) if rows_file.exists() else []
     done = {
         (row.samples_seen, row.task, row.task_version, row.split_hash, row.pooling, row.probe)
         for row in existing
@@ -83,9 +94,9 @@ def evaluate(
             decode(task, cache)
     splits = {task.name: measured_split_hash(task.clips()) for task in tasks}
     measured = already = 0
-    for samples_seen in [*(checkpoint.points(run) if curve else []), None]:
-        trained: Trained | None = None
-        at = cost.samples_seen if samples_seen is None else samples_seen
+    for samples_seen in [*(judged.points if curve else []), None]:
+        hearing: Hearing | None = None
+        at = judged.cost.samples_seen if samples_seen is None else samples_seen
         for task in tasks:
             asked = probes if samples_seen is None else probes[:1]
             # what is not one embedding of a clip is not pooled
@@ -95,41 +106,25 @@ def evaluate(
             already += len(asked) - len(left)
             if not left:
                 continue
-            trained = trained or load(run, experiment, machine, samples_seen)
-            answer = answering(task, trained, machine, cache, pooled[task.name])
-            decoded = decode(task, cache)
+            hearing = hearing or judged.load(samples_seen)
+            answer = answering(task, hearing, machine, cache, pooled[task.name])
+            decoded = decode(task, cache)  # at our own rate, so that data hashes can be compared
             for probe in left:
                 how = hows[probe]
                 predictions, selections = answer(probe)
-                where, partial = run / PREDICTIONS, task.is_partial
+                where, partial = judged.folder / PREDICTIONS, task.is_partial
                 path = predictions_path(where, task.name, probe, at, partial=partial, pooling=how)
                 write_predictions(path, predictions)
-                rows = rows_of(experiment, cost, at, task, probe, predictions, selections)
-                config = {**values, "pooling": FRAMING if task.kind == "events" else how}
-                made_by: dict[str, Any] = {"command": command, "config": config, "pooling": how}
+                rows = rows_of(judged, at, task, probe, predictions, selections)
+                config = {**judged.config, "pooling": FRAMING if task.kind == "events" else how}
+                made_by: dict[str, Any] = {"command": judged.command, "config": config, "pooling": how}
                 made_by |= {"data_hash": decoded.data_hash}
                 lacking = shortfall(task, task.clips())
                 for row in rows:
-                    row["notes"] += (*filter(None, [lacking]), *decoded.notes)
-                add_rows(run / ROWS, [Row(**row, **made_by) for row in rows])
+                    row["notes"] += (*judged.notes, *filter(None, [lacking]), *decoded.notes)
+                add_rows(rows_file, [Row(**row, **made_by) for row in rows])
                 measured += 1
-    return Evaluated(read_rows(run / ROWS) if (run / ROWS).exists() else [], measured, already)
-
-
-def poolings(experiment: Experiment, tasks: list[Task], pooling: str) -> dict[str, str]:
-    """The pooling by which each task's rows of an experiment go, by the task's name.
-
-    That is the default where nothing is pooled: for the control without a network, and for events.
-    Raises :class:`UsageError` for an unknown pooling, and where the encoder has not what is pooled.
-    """
-    asked = pooling_of(pooling)
-    pooled = {}
-    for task in tasks:
-        unused = task.kind == "events" or experiment.control == "mel_statistics"
-        if not unused:
-            check_fits(asked, experiment.encoder)
-        pooled[task.name] = POOLING if unused else asked.name
-    return pooled
+    return Evaluated(read_rows(rows_file) if rows_file.exists() else [], measured, already)
 
 
 def summary(rows: list[Row]) -> str:
@@ -159,24 +154,14 @@ def summary(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def load(run: Path, experiment: Experiment, machine: Machine, samples_seen: int | None) -> Trained:
-    """The run's encoder on the machine; the log-mel statistics control has none."""
-    if experiment.control == "mel_statistics":
-        return Trained(None, FrontEnd(bands=64), "mel_statistics@1")
-    trained = checkpoint.load_encoder(run, experiment.build_encoder(), samples_seen)
-    assert trained.encoder is not None
-    trained.encoder.to(machine.device)
-    return trained
-
-
 def answering(
-    task: Task, trained: Trained, machine: Machine, cache: Path, pooling: str
+    task: Task, hearing: Hearing, machine: Machine, cache: Path, pooling: str
 ) -> Callable[[str], tuple[Answers, dict[str, dict[str, Any]]]]:
     """What probes answer for the task, by their name; each view of it is embedded once for all."""
     if task.kind == "events":
-        frames = embed_frames(task, trained, machine, cache)
+        frames = embed_frames(task, hearing, machine, cache)
         return lambda probe: probe_events(task, probe, frames)
-    read = views(task, trained, machine, cache, pooling)
+    read = views(task, hearing, machine, cache, pooling)
     return lambda probe: probe_task(task, probe, read(reads_of(probe)))
 
 
@@ -230,8 +215,7 @@ def examples(features: View, targets: torch.Tensor, rows: np.ndarray, task: Task
 
 
 def rows_of(
-    experiment: Experiment,
-    cost: Cost,
+    judged: Judged,
     samples_seen: int,
     task: Task,
     probe: str,
@@ -239,17 +223,10 @@ def rows_of(
     selections: dict[str, dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """One row per fold, computed from the predictions as they are stored."""
-    origin = provenance()
-    network = experiment.control != "mel_statistics"
+    origin, cost = provenance(), judged.cost
     share = samples_seen / cost.samples_seen if cost.samples_seen else 1.0
     shared: dict[str, Any] = {
-        "run_id": experiment.run_id,
-        "source": experiment.label,
-        "control": experiment.is_control,
-        "masking": experiment.masking["name"] if network else "-",
-        "objective": experiment.objective["name"] if network else "-",
-        "scale": experiment.scale.name if network else "-",
-        "seed": experiment.seed,
+        **judged.identity,
         "task": task.name,
         "task_version": task.version,
         "split_hash": measured_split_hash(task.clips()),

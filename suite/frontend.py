@@ -183,13 +183,18 @@ def _kaldi_constants(bands: int, device: torch.device) -> tuple[Tensor, Tensor]:
 @lru_cache(maxsize=8)
 def _msm_mae_constants(bands: int, device: torch.device) -> tuple[Tensor, Tensor]:
     window = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
-    low, high = _hertz_to_slaney(torch.tensor([50.0, 8000.0])).tolist()
-    edges = _slaney_to_hertz(torch.linspace(low, high, bands + 2, dtype=torch.float64))
-    bins = torch.linspace(0.0, 8000.0, WINDOW // 2 + 1, dtype=torch.float64)[:, None]  # (201, 1)
-    up = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    down = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    filters = torch.minimum(up, down).clamp_min(0.0) * (2.0 / (edges[2:] - edges[:-2]))
+    filters = slaney_filters(bands, WINDOW // 2 + 1, low=50.0, high=8000.0, nyquist=8000.0)
     return window.float().to(device), filters.float().to(device)
+
+
+def slaney_filters(bands: int, bins: int, *, low: float, high: float, nyquist: float) -> Tensor:
+    """Triangles of unit area on Slaney's mel scale, float64 ``(bins, bands)``; edges in hertz."""
+    lowest, highest = _hertz_to_slaney(torch.tensor([low, high])).tolist()
+    edges = _slaney_to_hertz(torch.linspace(lowest, highest, bands + 2, dtype=torch.float64))
+    hertz = torch.linspace(0.0, nyquist, bins, dtype=torch.float64)[:, None]  # (bins, 1)
+    up = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    down = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
+    return torch.minimum(up, down).clamp_min(0.0) * (2.0 / (edges[2:] - edges[:-2]))
 
 
 def _hertz_to_slaney(hertz: Tensor) -> Tensor:

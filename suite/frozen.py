@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from suite import checkpoint
 from suite.checkpoint import Trained
 from suite.embed import clip_embeddings, mel_statistics
 from suite.experiment import Experiment, experiment_from
+from suite.foreign import Foreign, load_foreign
 from suite.frontend import FrontEnd
 from suite.machine import Machine
 from suite.objectives.base import Frozen
@@ -32,7 +33,7 @@ AT_ONCE = 16  # samples
 def size_of(frozen: Frozen, frontend: FrontEnd) -> int:
     """How many numbers a vector has."""
     if frozen.kind == "hear":
-        return int(hear_model(frozen.where).scene_embedding_size)
+        return int(hear_model(frozen.where).model.scene_embedding_size)
     silence = torch.zeros(1, frontend.bands, frontend.frames)
     if frozen.kind == "descriptors":
         return mel_statistics(silence).shape[1]
@@ -127,22 +128,6 @@ def run_encoder(run: Path, frontend: FrontEnd) -> Trained:
     return checkpoint.load_encoder(run, experiment.build_encoder())
 
 
-def hear_model(where: str) -> Any:
-    """A model by HEAR's ``load_model``: ``module``, or ``module:file of its weights``."""
-    name, _, weights = where.partition(":")
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"objective.regulariser_from={where}: there is no module {error.name!r}. Install it, "
-            "or add its folder to PYTHONPATH."
-        ) from error
-    for needed in ("load_model", "get_scene_embeddings"):
-        if not hasattr(module, needed):
-            raise UsageError(f"module {name!r} has no {needed}: it is not a HEAR module.")
-    return module.load_model(weights) if weights else module.load_model()
-
-
 def hear_vectors(where: str, stream: Stream, indices: Tensor) -> Tensor:
     """Scene embeddings ``(B, E)`` of samples, at the model's own sample rate."""
     if stream.source.kind != "waveform":
@@ -150,8 +135,16 @@ def hear_vectors(where: str, stream: Stream, indices: Tensor) -> Tensor:
             f"a HEAR module hears sounds, but source {stream.source.name!r} makes "
             f"{stream.source.kind}s. Type objective.regulariser=descriptors."
         )
-    module, model = importlib.import_module(where.partition(":")[0]), hear_model(where)
+    foreign = hear_model(where)
     sounds = [sound for sound in stream.source.sounds(indices) if sound is not None]
-    audio = [resample(wave.numpy(), rate, int(model.sample_rate)) for wave, rate in sounds]
-    said: Tensor = module.get_scene_embeddings(torch.from_numpy(np.stack(audio)).float(), model)
-    return said.detach().float().cpu()
+    audio = [resample(wave.numpy(), rate, foreign.sample_rate) for wave, rate in sounds]
+    return foreign.scenes(torch.from_numpy(np.stack(audio)).float())
+
+
+@lru_cache(maxsize=1)
+def hear_model(where: str) -> Foreign:
+    """The frozen encoder that was typed, loaded once."""
+    try:
+        return load_foreign(where)
+    except UsageError as error:
+        raise UsageError(f"objective.regulariser_from={error}") from error

@@ -17,9 +17,10 @@ VERBS = {
     "preview": "see and hear a source, or source=all: contact sheet, WAVs, the drawn factors",
     "properties": "measure sources as the encoder sees them: a table with intervals",
     "pretrain": "one experiment -> runs/<run_id>, resumable",
-    "evaluate": "a run -> rows and predictions, by task and probe",
+    "evaluate": "a run, or any encoder behind HEAR's calls -> rows and predictions",
     "reconstruct": "what a run predicts of hidden patches: figures and errors as it learnt",
     "compare": "a grid of sources, objectives, masks and seeds; prints its price first",
+    "export": "take an encoder away: for HEAR's tools, timm, or a model hub",
     "report": "rows -> tables, plots and the leaderboard page",
     "verify": "recompute every published number from its predictions",
 }
@@ -54,7 +55,7 @@ EXAMPLES = {
     "evaluate": [
         "sourcebench evaluate run=runs/<run_id>",
         "sourcebench evaluate run=runs/<run_id> tasks=[esc50] probes=[linear,knn]",
-        "SOURCEBENCH_DATA=/data/audio sourcebench evaluate run=runs/<run_id> tasks=[esc10]",
+        "SOURCEBENCH_DATA=/data/audio sourcebench evaluate encoder=suite.hear_naive tasks=[esc10]",
     ],
     "reconstruct": [
         "sourcebench reconstruct run=runs/<run_id>",
@@ -65,6 +66,11 @@ EXAMPLES = {
         "sourcebench compare comparison=quick",
         "sourcebench compare comparison=esc50-nano dry=true",
         "sourcebench compare comparison=recipes-nano 'comparison.masks=[random,time]'",
+    ],
+    "export": [
+        "sourcebench export run=runs/<run_id> to=hear",
+        "SOURCEBENCH_DATA=/data/audio sourcebench export run=runs/<run_id> to=hub statistics_of=esc50",
+        "sourcebench export run=runs/<run_id> to=timm out=encoders/mine",
     ],
     "report": [
         "sourcebench report",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from suite.checkpoint import Trained
-from suite.decode import decode
-from suite.embed import at_evaluation, content_key, in_batches, mel_statistics, time_chunks
+from suite.decode import Decoded, decode
+from suite.embed import Hearing, at_evaluation, content_key, in_batches, mel_statistics, time_chunks
 from suite.encoder import Encoder
+from suite.foreign import Foreign
 from suite.frontend import FrontEnd
 from suite.machine import Machine
 from suite.rows import write_atomically
@@ -21,18 +24,14 @@ from tasks.base import Task
 LAYERS = "layer-means@1"  # what the vectors of a clip are; its name is part of their cache's key
 
 
-def embed_layers(task: Task, trained: Trained, machine: Machine, cache: Path) -> np.ndarray:
+def embed_layers(task: Task, hearing: Hearing, machine: Machine, cache: Path) -> np.ndarray:
     """Layer vectors ``(clips, L + 1, D)``, float32, in the order of ``task.clips()``; computed once."""
-    decoded = decode(task, cache)
-    frontend = at_evaluation(trained.frontend, decoded, cache)
-    made_of = [LAYERS, trained.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
+    decoded = decode(task, cache, hearing.sample_rate)
+    made_of, heard = layers_heard(hearing, decoded, machine, cache)
     path = cache / "layers" / f"{task.name}-{content_key(made_of)}.npy"
     if not path.exists():
-
-        def one(raw: Tensor) -> Tensor:
-            return clip_layers(trained.encoder, frontend, raw, machine)
-
-        batches = list(in_batches(decoded, frontend, machine, f"layers of {task.name}", one))
+        title, ours = f"layers of {task.name}", isinstance(hearing, Trained)
+        batches = list(in_batches(decoded, machine, title, heard, side_by_side=ours))
         layers = np.empty((len(decoded.hashes), *batches[0][1].shape[1:]), np.float32)
         for positions, means in batches:
             layers[positions] = means
@@ -40,6 +39,25 @@ def embed_layers(task: Task, trained: Trained, machine: Machine, cache: Path) ->
         np.save(content, layers)
         write_atomically(path, content.getvalue())
     return np.asarray(np.load(path))
+
+
+def layers_heard(
+    hearing: Hearing, decoded: Decoded, machine: Machine, cache: Path
+) -> tuple[list[Any], Callable[[Tensor], Tensor]]:
+    """What decides the layer vectors of a task's clips, and the call from waveforms to them.
+
+    A foreign encoder shows one layer, its scene embedding.
+    """
+    if isinstance(hearing, Foreign):
+        made_of: list[Any] = [LAYERS, hearing.fingerprint, decoded.data_hash]
+        return made_of, lambda waveforms: hearing.scenes(waveforms)[:, None]
+    encoder, frontend = hearing.encoder, at_evaluation(hearing.frontend, decoded, cache)
+
+    def heard(waveforms: Tensor) -> Tensor:
+        return clip_layers(encoder, frontend, frontend.log_mel(waveforms), machine)
+
+    made_of = [LAYERS, hearing.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
+    return made_of, heard
 
 
 def clip_layers(encoder: Encoder | None, frontend: FrontEnd, raw: Tensor, machine: Machine) -> Tensor:

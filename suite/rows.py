@@ -23,15 +23,16 @@ POOLING = "mean-std-change@1"  # of rows that name none, and of those whose feat
 class Row:
     """One measured number with its identity, its question, its answer, its cost and its provenance.
 
-    ``source`` is a source's name, or a control: ``untrained``, ``mel_statistics``. Aggregates are never
-    stored: tables are computed from rows. A row's key (:meth:`key`) is unique; writing the same key
+    ``source`` is a source's name, a control (``untrained``, ``mel_statistics``) or the module of a
+    foreign encoder, which stands in tables as a control does. Aggregates are never stored: tables are
+    computed from rows. A row's key (:meth:`key`) is unique; writing the same key
     again replaces the row.
     """
 
     # identity
     run_id: str
     source: str
-    control: bool  # True for untrained, noise and mel_statistics
+    control: bool  # True for untrained, noise, mel_statistics and foreign encoders
     masking: str
     objective: str
     scale: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,11 @@ from filelock import FileLock
 from torch import Tensor
 
 from generators.drawer import BadData, UsageError
-from suite.checkpoint import Trained
 from suite.decode import Decoded, decode
-from suite.embed import at_evaluation, content_key, in_batches, time_chunks
+from suite.embed import Hearing, at_evaluation, content_key, in_batches, time_chunks
 from suite.encoder import Encoder
-from suite.frames import MEL_STEP, mel_steps
+from suite.foreign import Foreign
+from suite.frames import MEL_STEP, mel_steps, steps_heard
 from suite.frontend import FrontEnd
 from suite.machine import Machine
 from suite.probes.base import Tokens
@@ -52,6 +53,34 @@ class Price:
         yield first, len(self.counts)
 
 
+@dataclass(frozen=True)
+class TokenSource:
+    """Where tokens come from: what decides them, what they take, and the call from waveforms."""
+
+    made_of: list[Any]
+    cost: Price
+    heard: Callable[[Tensor], Tensor]
+    side_by_side: bool
+
+
+def token_source(hearing: Hearing, decoded: Decoded, machine: Machine, cache: Path) -> TokenSource:
+    """The tokens of clips: the patches of each, and the class token of each of its chunks, if any.
+
+    A foreign encoder's tokens are its timestamp embeddings.
+    """
+    if isinstance(hearing, Foreign):
+        made_of, heard, steps = steps_heard(hearing, decoded, machine, cache)
+        width = int(hearing.model.timestamp_embedding_size)
+        return TokenSource([TOKENS, *made_of], Price(steps.counts, width), heard, side_by_side=False)
+    encoder, frontend = hearing.encoder, at_evaluation(hearing.frontend, decoded, cache)
+
+    def tokens(waveforms: Tensor) -> Tensor:
+        return clip_tokens(encoder, frontend, frontend.log_mel(waveforms), machine)
+
+    made_of = [TOKENS, hearing.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
+    return TokenSource(made_of, price(decoded, encoder, frontend), tokens, side_by_side=True)
+
+
 def price(decoded: Decoded, encoder: Encoder | None, frontend: FrontEnd) -> Price:
     """The tokens of clips: the patches of each, and the class token of each of its chunks, if any."""
     frames = np.array([max(1, frontend.count_frames(int(n))) for n in decoded.lengths], np.int64)
@@ -64,7 +93,7 @@ def price(decoded: Decoded, encoder: Encoder | None, frontend: FrontEnd) -> Pric
     return Price(steps * (frontend.bands // bands) + class_tokens, encoder.width)
 
 
-def embed_tokens(task: Task, trained: Trained, machine: Machine, cache: Path) -> Tokens:
+def embed_tokens(task: Task, hearing: Hearing, machine: Machine, cache: Path) -> Tokens:
     """The tokens of a task's clips in the order of ``task.clips()``, memory-mapped; computed once.
 
     They are stored as float16 in files of at most 1 GiB, each complete when it is renamed into place: a
@@ -72,12 +101,10 @@ def embed_tokens(task: Task, trained: Trained, machine: Machine, cache: Path) ->
     Raises :class:`UsageError` where the disk has not that much room, and :class:`BadData` where a token
     is no number or beyond float16.
     """
-    decoded = decode(task, cache)
-    frontend = at_evaluation(trained.frontend, decoded, cache)
-    made_of = [TOKENS, trained.fingerprint, decoded.data_hash, frontend.plain()]
-    key = content_key([*made_of, machine.precision, "float16", SHARD_BYTES])
-    folder = cache / "tokens" / f"{task.name}-{key}"
-    cost = price(decoded, trained.encoder, frontend)
+    decoded = decode(task, cache, hearing.sample_rate)
+    source = token_source(hearing, decoded, machine, cache)
+    cost = source.cost
+    folder = cache / "tokens" / f"{task.name}-{content_key([*source.made_of, 'float16', SHARD_BYTES])}"
     shards = {folder / f"{i:05d}.npy": bounds for i, bounds in enumerate(cost.shards())}
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -88,7 +115,7 @@ def embed_tokens(task: Task, trained: Trained, machine: Machine, cache: Path) ->
             afford(task, cost, missing, folder)
         for path, bounds in missing.items():
             title = f"tokens of {task.name}, file {int(path.stem) + 1} of {len(shards)}"
-            write_shard(path, bounds, cost, decoded, trained.encoder, frontend, machine, title)
+            write_shard(path, bounds, source, decoded, machine, title)
     vectors: list[np.ndarray] = []
     for path, (first, end) in shards.items():
         shard = np.asarray(np.load(path, mmap_mode="r"))  # a plain view: a memmap for each clip is slow
@@ -115,35 +142,30 @@ def afford(task: Task, cost: Price, missing: dict[Path, tuple[int, int]], folder
 
 
 def write_shard(
-    path: Path,
-    bounds: tuple[int, int],
-    cost: Price,
-    decoded: Decoded,
-    encoder: Encoder | None,
-    frontend: FrontEnd,
-    machine: Machine,
-    title: str,
+    path: Path, bounds: tuple[int, int], source: TokenSource, decoded: Decoded, machine: Machine, title: str
 ) -> None:
     """Write the tokens of the clips from ``bounds[0]`` to before ``bounds[1]``, clip after clip."""
     first, end = bounds
     some = replace(decoded, offsets=decoded.offsets[first : end + 1], hashes=decoded.hashes[first:end])
-    counts, sizes = cost.counts[first:end], cost.bytes[first:end]
+    counts, sizes = source.cost.counts[first:end], source.cost.bytes[first:end]
     places = np.cumsum(sizes) - sizes
 
-    def one(raw: Tensor) -> Tensor:
-        return clip_tokens(encoder, frontend, raw, machine).half()
+    def heard(waveforms: Tensor) -> Tensor:
+        return source.heard(waveforms).half()
 
     part = path.with_suffix(".part")
     try:  # Not through a memory map: a full disk is an error, not a dead process.
         with part.open("wb") as file:
-            shape = (int(counts.sum()), cost.width)
+            shape = (int(counts.sum()), source.cost.width)
             description = {"descr": "<f2", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, description)
             start = file.tell()
-            for positions, batch in in_batches(some, frontend, machine, title, one):
+            for positions, batch in in_batches(
+                some, machine, title, heard, side_by_side=source.side_by_side
+            ):
                 check_numbers(batch, path)
                 for position, tokens in zip(positions, batch, strict=True):
-                    assert tokens.shape == (counts[position], cost.width)
+                    assert tokens.shape == (counts[position], source.cost.width)
                     file.seek(start + int(places[position]))
                     file.write(tokens.tobytes())
             file.flush()

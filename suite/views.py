@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from generators.drawer import UsageError
-from suite.checkpoint import Trained
 from suite.drawers import probes as probe_drawer
-from suite.embed import embed
+from suite.embed import Hearing, embed
 from suite.layers import embed_layers
 from suite.machine import Machine
 from suite.probes.base import Reads, Tokens
@@ -23,7 +22,7 @@ View = Tensor | Tokens
 
 
 def views(
-    task: Task, trained: Trained, machine: Machine, cache: Path, pooling: str
+    task: Task, hearing: Hearing, machine: Machine, cache: Path, pooling: str
 ) -> Callable[[Reads], View]:
     """What probes are given of all clips, by what they read, in the order of ``task.clips()``.
 
@@ -34,10 +33,10 @@ def views(
     @functools.cache
     def view(reads: Reads) -> View:
         if reads == "tokens":
-            return embed_tokens(task, trained, machine, cache)
+            return embed_tokens(task, hearing, machine, cache)
         if reads == "layers":
-            return torch.from_numpy(embed_layers(task, trained, machine, cache))
-        return torch.from_numpy(embed(task, trained, machine, cache, pooling))
+            return torch.from_numpy(embed_layers(task, hearing, machine, cache))
+        return torch.from_numpy(embed(task, hearing, machine, cache, pooling))
 
     return view
 

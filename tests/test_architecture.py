@@ -24,7 +24,7 @@ DRAWERS = ("generators", "tasks", "suite.masking", "suite.objectives", "suite.pr
 # A module imports from lower levels only. The modules of one line may know each other where the line
 # is marked "together"; a package on a line is itself together.
 LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
-    (6, True, ("suite.cli", "suite.__main__", "suite.help")),
+    (6, True, ("suite.cli", "suite.verbs", "suite.__main__", "suite.help")),
     (
         5,
         True,
@@ -37,7 +37,10 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     (4, True, ("suite.configuration",)),
     (3.5, False, ("suite.frozen", "suite.views")),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.verify")),
+    (3.8, True, ("suite.export", "suite.model_card")),
+    (3.2, False, ("suite.judged", "suite.hear_api")),
     (3, False, ("suite.experiment", "suite.doctor", "suite.frame_probe", "suite.tokens")),
+    (1.5, False, ("suite.health",)),
     (2, False, ("suite.registry", "suite.step", "suite.frames", "suite.layers")),
     (
         1,
@@ -60,6 +63,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
             *("suite.scoring", "suite.recipe", "suite.storage", "suite.pooling"),
+            *("suite.foreign", "suite.hear_naive", "suite.timm_weights"),
         ),
     ),
     (0, False, ("suite.masking",)),
@@ -77,7 +81,7 @@ SHARED = {
 # Third-party libraries that stay in few rooms, and the rooms.
 ROOMS = {
     "hydra": ("suite.cli", "suite.configuration", "suite.registry"),
-    "omegaconf": ("suite.cli", "suite.configuration", "suite.registry"),
+    "omegaconf": ("suite.verbs", "suite.configuration", "suite.registry"),
     "optuna": ("suite.ablate",),
     "matplotlib": ("suite.report.plots", "suite.report.heatmap", "suite.preview", "suite.analysis"),
     "seaborn": ("suite.report.plots", "suite.preview", "suite.analysis"),
@@ -182,18 +186,20 @@ def standing(module: str) -> tuple[float, bool, str]:
 def closure(start: str, *kinds: When) -> dict[str, str]:
     """Every module reached from ``start`` by imports of these kinds, with the module that imports it.
 
-    Importing a module imports its packages too.
+    Importing a module imports its packages too, but calls none of their functions.
     """
-    reached, waiting = {start: ""}, [start]
+    reached, waiting = {start: ""}, [(start, kinds)]
     while waiting:
-        module = waiting.pop()
+        module, followed = waiting.pop()
         if module not in files():
             continue
-        parents = [Import(module.rpartition(".")[0], kinds[0])] if "." in module else []
-        for found in (*parents, *imports(module)):
-            if found.when in kinds and found.module not in reached:
-                reached[found.module] = module
-                waiting.append(found.module)
+        found = {item.module: kinds for item in imports(module) if item.when in followed}
+        if "." in module:
+            found.setdefault(module.rpartition(".")[0], ("at once",))
+        for name, of_it in found.items():
+            if name not in reached:
+                reached[name] = module
+                waiting.append((name, of_it))
     return reached
 
 

@@ -149,6 +149,21 @@ def test_runs_of_one_source_and_seed_share_their_pool_in_the_price(
     assert f"up to {pools:.1f} GB of pools" in told
 
 
+def test_a_foreign_encoder_stands_beside_the_runs(tmp_path: Path, capsys: Captured) -> None:
+    """In the same table; one that cannot be loaded is refused before anything is spent."""
+    assert cli.main(words(tmp_path, "comparison.encoders=[no_such_ears]", "dry=true")) == 2
+    assert "no module 'no_such_ears'" in capsys.readouterr().err
+    asked = ["comparison.controls=[]", "comparison.encoders=[foreign_ears,foreign_ears:scenes]"]
+    assert cli.main(words(tmp_path, *asked)) == 1
+    said = capsys.readouterr()
+    assert "but its model promises" in said.err
+    assert "again: sourcebench evaluate encoder=foreign_ears:scenes" in said.err
+    (table,) = (tmp_path / "results" / "tables").glob("toy_count*.md")
+    lines = table.read_text().replace("\\_", "_").splitlines()
+    for label in ("noise colour=pink seconds=2.5 (control)", "foreign_ears (control)"):
+        assert any(label in line for line in lines)
+
+
 def test_what_a_grid_varies_cannot_be_typed_beside_it(capsys: Captured) -> None:
     grid = ["compare", "comparison=quick", "comparison.masks=[random,time]", "dry=true"]
     assert cli.main([*grid, "masking=time"]) == 2

@@ -30,7 +30,8 @@ from suite import evaluate as evaluation
 from suite.configuration import configure
 from suite.embed import clip_embeddings, embed
 from suite.encoder import Architecture, Encoder
-from suite.evaluate import evaluate, poolings
+from suite.evaluate import evaluate
+from suite.judged import poolings
 from suite.pooling import POOLINGS, pooling_of
 from suite.report import plots, render
 from suite.rows import POOLING, Row, add_rows, predictions_of, read_rows

@@ -3,8 +3,9 @@
 **What may stand in one table.** Rows of the same task (version, split, data), pooling, probe, metric,
 scale and budget (samples seen), and either of one masking and objective, to compare sources, or of one
 source that met several, to compare recipes. Of a run only its largest number of samples seen counts;
-earlier checkpoints are for learning curves. Controls without a budget join: ``mel_statistics`` (scale
-``-``) every table of its task, probe and metric, ``untrained`` every budget of its scale and pooling.
+earlier checkpoints are for learning curves. Controls without a budget join: ``mel_statistics`` and
+foreign encoders (scale ``-``) every table of their task, probe and metric, ``untrained`` every budget
+of its scale and pooling.
 
 **A line** is a source, or a recipe, with one configuration; its replicates are pre-training seeds. The
 score is the mean over seeds of the mean over folds. A run that lacks a fold is left out, and the table
