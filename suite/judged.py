@@ -38,6 +38,7 @@ class Judged:
     cost: Cost
     load: Callable[[int | None], Hearing]
     poolings: Callable[[list[Task], str], dict[str, str]]
+    trainable: bool = False  # whether there is a network that fine-tuning can train
     points: tuple[int, ...] = ()  # samples seen of the encoders kept on the way
     notes: tuple[str, ...] = ()
 
@@ -63,6 +64,7 @@ def judged_run(run: Path, machine: Machine) -> Judged:
         cost=checkpoint.read_cost(run),
         load=lambda samples_seen: load(run, experiment, machine, samples_seen),
         poolings=lambda tasks, asked: poolings(experiment, tasks, asked),
+        trainable=network,
         points=tuple(checkpoint.points(run)),
     )
 

@@ -142,7 +142,12 @@ def afford(task: Task, cost: Price, missing: dict[Path, tuple[int, int]], folder
 
 
 def write_shard(
-    path: Path, bounds: tuple[int, int], source: TokenSource, decoded: Decoded, machine: Machine, title: str
+    path: Path,
+    bounds: tuple[int, int],
+    source: TokenSource,
+    decoded: Decoded,
+    machine: Machine,
+    title: str,
 ) -> None:
     """Write the tokens of the clips from ``bounds[0]`` to before ``bounds[1]``, clip after clip."""
     first, end = bounds

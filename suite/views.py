@@ -1,4 +1,4 @@
-"""What a probe reads of a task's clips: one embedding, every token, or one vector of each layer."""
+"""What a probe reads of a task's clips: an embedding, every token, every layer, or the sound."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import torch
 from torch import Tensor
 
 from generators.drawer import UsageError
+from suite.checkpoint import Trained
 from suite.drawers import probes as probe_drawer
 from suite.embed import Hearing, embed
 from suite.layers import embed_layers
 from suite.machine import Machine
-from suite.probes.base import Reads, Tokens
+from suite.probes.base import Reads, Sounds, Tokens
+from suite.sounds import sounds_of
 from suite.tokens import embed_tokens
 from tasks.base import Task
 
-View = Tensor | Tokens
+View = Tensor | Tokens | Sounds
 
 
 def views(
@@ -27,7 +29,7 @@ def views(
     """What probes are given of all clips, by what they read, in the order of ``task.clips()``.
 
     That is float32 ``(clips, E)`` for clips, by the pooling; :class:`Tokens`; or float32
-    ``(clips, L + 1, D)`` for layers. Each is embedded when it is first asked for.
+    ``(clips, L + 1, D)`` for layers; :class:`Sounds`. Each is embedded when it is first asked for.
     """
 
     @functools.cache
@@ -36,6 +38,9 @@ def views(
             return embed_tokens(task, hearing, machine, cache)
         if reads == "layers":
             return torch.from_numpy(embed_layers(task, hearing, machine, cache))
+        if reads == "sounds":
+            assert isinstance(hearing, Trained)  # judge asks it of no other
+            return sounds_of(task, hearing, machine, cache)
         return torch.from_numpy(embed(task, hearing, machine, cache, pooling))
 
     return view

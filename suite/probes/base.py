@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from generators.drawer import UsageError
+from suite.encoder import Encoder
+from suite.frontend import FrontEnd
 
-Reads = Literal["clip", "tokens", "layers"]
+Reads = Literal["clip", "tokens", "layers", "sounds"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,28 @@ class Tokens:
         return torch.from_numpy(tokens), torch.from_numpy(there)
 
 
-Features = TypeVar("Features")  # what a probe reads: a Tensor, or Tokens
+@dataclass(frozen=True)
+class Sounds:
+    """Log-mels of clips, and the encoder that is to be trained on them.
+
+    ``images[i]`` is the raw log-mel ``(F, T_i)`` of clip i, float16 or float32, perhaps memory-mapped;
+    ``frontend`` standardises and pads it; the encoder is never changed, only copies of it.
+    """
+
+    images: Sequence[np.ndarray]
+    encoder: Encoder
+    frontend: FrontEnd
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, clips: np.ndarray | Tensor) -> Sounds:
+        """The clips by position, in that order."""
+        return replace(self, images=[self.images[i] for i in clips.tolist()])
+
+
+Features = TypeVar("Features")  # what a probe reads: a Tensor, Tokens or Sounds
 
 
 @dataclass(frozen=True)
@@ -58,8 +81,9 @@ class Examples(Generic[Features]):
     """What a probe reads of one part of a fold, and its targets.
 
     ``features`` is float32 ``(n, D)`` for a probe that reads clips, :class:`Tokens` for one that reads
-    tokens, and float32 ``(n, layers, D)`` for one that reads layers. ``targets`` is int64 ``(n,)`` for
-    one label per clip, or float32 ``(n, classes)`` of zeros and ones for many.
+    tokens, float32 ``(n, layers, D)`` for one that reads layers, and :class:`Sounds` for one that
+    trains the encoder itself. ``targets`` is int64 ``(n,)`` for one label per clip, or float32
+    ``(n, classes)`` of zeros and ones for many.
     """
 
     features: Features
@@ -72,10 +96,16 @@ class Probe(ABC, Generic[Features]):
     """Fits on train, chooses on valid, answers for test features; never sees a test target.
 
     ``name`` carries the version, as in ``linear@1``: the same name means the same numbers. ``reads``
-    says what of a clip it is given: one embedding, every token of the last layer, or one vector of each
-    layer (:mod:`suite.views`). A probe is deterministic. After :meth:`fit`, ``selection`` says what was
-    chosen on validation.
+    says what of a clip it is given: one embedding, every token of the last layer, one vector of each
+    layer, or its sound (:mod:`suite.views`). A probe is deterministic. After :meth:`fit`, ``selection``
+    says what was chosen on validation.
+
+    A probe that trains for epochs may be given clips to be ``watched``, without labels: ``by_epoch``
+    then holds its scores ``(n, classes)`` of them after each epoch. Nothing is chosen by these.
     """
+
+    watched: Features | None = field(default=None, repr=False)
+    by_epoch: list[Tensor] = field(init=False, repr=False, default_factory=list)
 
     name: ClassVar[str]
     reads: ClassVar[Reads] = "clip"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from generators.drawer import BadData
 from suite.metrics import METRICS
-from suite.probes.base import Examples, Features, Tokens
+from suite.probes.base import Examples, Features, Sounds, Tokens
 from suite.probes.linear import FLOOR, learnable
 from suite.progress import Progress
 
@@ -220,6 +220,8 @@ def joined(first: Any, second: Any) -> Any:
     """The features of train, then those of valid."""
     if isinstance(first, Tokens):
         return Tokens([*first.vectors, *second.vectors])
+    if isinstance(first, Sounds):
+        return replace(first, images=[*first.images, *second.images])
     return torch.cat([first, second])
 
 

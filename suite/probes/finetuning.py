@@ -1,0 +1,217 @@
+"""How an encoder is trained on labels: crops, layer-wise rates, stochastic depth, and its answers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from generators.drawer import BadData
+from suite import drawers
+from suite.encoder import Encoder
+from suite.frontend import FrontEnd
+from suite.probes.augmentation import augmented
+from suite.probes.base import Examples, Sounds
+from suite.probes.linear import FLOOR
+from suite.probes.recipes import Recipe
+from suite.progress import Progress
+
+ANSWERED = 32  # crops answered at once
+
+
+class Network(nn.Module):
+    """An encoder with a head: standardised images to logits."""
+
+    def __init__(self, encoder: Encoder, recipe: Recipe, classes: int, *, many: bool) -> None:
+        super().__init__()
+        self.encoder = copy.deepcopy(encoder).requires_grad_(True)
+        self.norm = nn.LayerNorm(encoder.width)
+        self.head = nn.Linear(encoder.width, classes)
+        nn.init.normal_(self.head.weight, std=0.01, generator=torch.Generator().manual_seed(0))
+        nn.init.zeros_(self.head.bias)
+        self.recipe, self.many = recipe, many
+
+    def forward(
+        self, images: Tensor, keep: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Logits ``(B, C)`` of images ``(B, F, T)``; with a generator, blocks are dropped by it."""
+        encoder = self.encoder
+        tokens = encoder.norm_first(encoder.with_class_token(encoder.embedded(images, keep)))
+        depth = len(encoder.blocks)
+        for number, block in enumerate(encoder.blocks):
+            chance = self.recipe.drop_path * number / max(1, depth - 1)
+            tokens = dropped(tokens, block(tokens), chance, generator)
+        tokens = encoder.norm(tokens)
+        if self.recipe.reads == "class-token":
+            pooled = tokens[:, 0]
+        else:
+            pooled = tokens[:, int(encoder.class_token is not None) :].mean(dim=1)
+        logits: Tensor = self.head(self.norm(pooled))
+        return logits
+
+
+def dropped(before: Tensor, after: Tensor, chance: float, generator: torch.Generator | None) -> Tensor:
+    """Stochastic depth of a whole block: with ``chance`` a row keeps what it was before it."""
+    if generator is None or chance == 0.0:
+        return after
+    stays = torch.rand(len(after), 1, 1, generator=generator) >= chance
+    scale = stays.to(after) / (1.0 - chance)
+    return before + scale * (after - before)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Pieces of clips of the length that the encoder was trained on."""
+
+    sounds: Sounds
+
+    @property
+    def frontend(self) -> FrontEnd:
+        return self.sounds.frontend
+
+    def one(self, clip: int, start: int) -> Tensor:
+        """A raw piece ``(F, frames)`` of a clip, padded where the clip is shorter."""
+        frames = self.frontend.frames
+        piece = np.asarray(self.sounds.images[clip][:, start : start + frames], np.float32)
+        return self.frontend.pad_frames(torch.from_numpy(piece)[None], frames)[0]
+
+    def drawn(self, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """A random piece of each clip, standardised ``(B, F, frames)``."""
+        draws = torch.rand(len(clips), generator=generator).tolist()
+        pieces = []
+        for clip, draw in zip(clips.tolist(), draws, strict=True):
+            spare = max(0, self.sounds.images[clip].shape[1] - self.frontend.frames)
+            pieces.append(self.one(clip, int(draw * (spare + 1))))
+        raw = torch.stack(pieces)
+        return self.frontend.standardise(raw.to(self.sounds.device))
+
+    def in_a_row(self) -> Iterator[tuple[int, Tensor]]:
+        """Each clip's position with its pieces one after the other; the last one ends with the clip."""
+        frames = self.frontend.frames
+        for clip, image in enumerate(self.sounds.images):
+            last = max(0, image.shape[1] - frames)
+            for start in sorted({*range(0, last, frames), last}):
+                yield clip, self.one(clip, start)
+
+
+def train(
+    examples: Examples[Sounds],
+    recipe: Recipe,
+    rate: float,
+    epochs: int,
+    name: str,
+    after_epoch: Callable[[Network], None] = lambda _: None,
+) -> Network:
+    """A fresh copy of the encoder, trained for ``epochs``; the same examples give the same weights."""
+    sounds, many = examples.features, examples.targets.ndim == 2
+    labels = examples.targets.to(sounds.device)
+    targets = labels.float() if many else F.one_hot(labels, examples.classes).float()
+    network = Network(sounds.encoder, recipe, examples.classes, many=many).to(sounds.device)
+    optimiser = torch.optim.AdamW(groups_of(network, recipe), betas=recipe.betas, fused=True)
+    generator = torch.Generator().manual_seed(0)
+    clips, crops = len(sounds), Crops(sounds)
+    steps = epochs * -(-clips // recipe.batch)
+    masking = drawers.masks.create(
+        "time_frequency", time_ratio=recipe.hide, frequency_ratio=recipe.hide
+    )
+    progress, step = Progress(f"{name}, rate {rate:g}", steps, 0, recipe.batch), 0
+    for _ in range(epochs):
+        network.train()
+        for chosen in torch.randperm(clips, generator=generator).split(recipe.batch):
+            images, wanted = augmented(
+                crops.drawn(chosen, generator), targets[chosen.to(sounds.device)], recipe, generator
+            )
+            grid = network.encoder.grid(images)
+            keep = masking.sample(len(images), grid, generator).keep if recipe.hide else None
+            logits = network(images, None if keep is None else keep.to(sounds.device), generator)
+            loss = loss_of(logits, wanted, recipe, many=many)
+            if not loss.isfinite():
+                raise BadData(
+                    f"{name} diverged at step {step} with a learning rate of {rate:g}. Check that the "
+                    "encoder's embeddings are finite, or type another probe."
+                )
+            for group in optimiser.param_groups:
+                group["lr"] = group["share"] * rate * share_at(step, steps, recipe)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            step += 1
+            progress.update(step)
+        after_epoch(network)
+    progress.close()
+    return network
+
+
+def share_at(step: int, steps: int, recipe: Recipe) -> float:
+    """The share of the rate at a step: a straight warm-up, then half a cosine to ``last_rate``."""
+    warm = int(recipe.warmup * steps)
+    if step < warm:
+        return (step + 1) / warm
+    wave = 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    return recipe.last_rate + (1.0 - recipe.last_rate) * wave
+
+
+def loss_of(logits: Tensor, wanted: Tensor, recipe: Recipe, *, many: bool) -> Tensor:
+    """Cross-entropy with smoothed targets ``(B, C)``, or the mean binary one for many labels."""
+    if many:
+        return F.binary_cross_entropy_with_logits(logits, wanted)
+    smooth = recipe.label_smoothing
+    smoothed = (1.0 - smooth) * wanted + smooth / wanted.shape[1]
+    return -(smoothed * logits.log_softmax(dim=1)).sum(dim=1).mean()
+
+
+def groups_of(network: Network, recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameters by depth, each with its share of the rate; vectors do not decay.
+
+    The head has the whole rate, block i of n ``layer_decay ** (n - i)`` of it, what is before the
+    blocks ``layer_decay ** (n + 1)``.
+    """
+    depth = len(network.encoder.blocks)
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        level = depth + 1
+        if name.startswith("encoder.blocks."):
+            level = int(name.split(".")[2]) + 1
+        elif name.startswith("encoder.") and not name.startswith("encoder.norm."):
+            level = 0
+        groups.setdefault((level, parameter.ndim >= 2), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": recipe.weight_decay if decays else 0.0,
+            "share": recipe.layer_decay ** (depth + 1 - level),
+        }
+        for (level, decays), parameters in groups.items()
+    ]
+
+
+@torch.no_grad()
+def answers(network: Network, sounds: Sounds) -> Tensor:
+    """Scores ``(n, classes)``: mean logits over a clip's pieces, as log-probabilities or log-odds."""
+    network.eval()
+    crops, classes = Crops(sounds), network.head.out_features
+    total, pieces = torch.zeros(len(sounds), classes), torch.zeros(len(sounds), 1)
+    waiting: list[tuple[int, Tensor]] = []
+
+    def answer() -> None:
+        rows = torch.tensor([clip for clip, _ in waiting])
+        raw = torch.stack([piece for _, piece in waiting]).to(sounds.device)
+        total.index_add_(0, rows, network(sounds.frontend.standardise(raw)).float().cpu())
+        pieces.index_add_(0, rows, torch.ones(len(rows), 1))
+        waiting.clear()
+
+    for piece in crops.in_a_row():
+        waiting.append(piece)
+        if len(waiting) == ANSWERED:
+            answer()
+    if waiting:
+        answer()
+    logits = total / pieces
+    return (logits if network.many else logits.log_softmax(dim=1)).clamp(-FLOOR, FLOOR)
