@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from generators.drawer import UsageError
 from suite import probes
+from suite.encoder import Encoder
+from suite.frontend import FrontEnd
 from suite.metrics import METRICS
-from suite.probes.base import Examples, Tokens
+from suite.probes.base import Examples, Sounds, Tokens
 
 every = pytest.mark.parametrize("name", probes.names())
 WIDTH, CLASSES = 16, 4
@@ -24,9 +27,27 @@ MOST_TOKENS, LAYERS = 12, 3
 def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """For laws that hold whatever was learnt: probes that are trained take a 20th of the time."""
     monkeypatch.setattr("suite.probes.training.EPOCHS", 3)
+    for name in probes.names():
+        probe = type(probes.create(name))
+        if probe.reads == "sounds":
+            short = replace(probe.recipe, epochs=3, trial_epochs=1)
+            monkeypatch.setattr(probe, "recipe", short)
 
 
 few = pytest.mark.usefixtures("few_epochs")
+
+
+@pytest.fixture
+def quick_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published fine-tuning has rates for large encoders that have learnt; ours here have not."""
+    for name in probes.names():
+        probe = type(probes.create(name))
+        if probe.reads == "sounds":
+            quick = replace(probe.recipe, rates=(5e-3,), epochs=min(40, probe.recipe.epochs))
+            monkeypatch.setattr(probe, "recipe", quick)
+
+
+quick = pytest.mark.usefixtures("quick_rates")
 
 
 def blobs(name: str, n: int, *, seed: int, spread: float = 0.1, many: bool = False) -> Examples:
@@ -34,7 +55,7 @@ def blobs(name: str, n: int, *, seed: int, spread: float = 0.1, many: bool = Fal
 
     Clips lie around one centre per class, or around the sum of the centres of their labels. Of layers
     one is like that, and the others are noise. Of 8 to 12 tokens one lies around the centre of each
-    label, and the others are noise.
+    label, and the others are noise. A sound has a louder band for each label, all the time.
     """
     reads = type(probes.create(name)).reads
     centres = torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(0))
@@ -43,6 +64,8 @@ def blobs(name: str, n: int, *, seed: int, spread: float = 0.1, many: bool = Fal
     shown = torch.nn.functional.one_hot(labels, CLASSES).float()
     if many:
         shown = labels = (torch.rand(n, CLASSES, generator=generator) < 0.4).float()
+    if reads == "sounds":
+        return Examples(hummed(shown, spread, generator), labels, CLASSES)
     if reads == "tokens":
         vectors = [one_token_each(centres[row.bool()], spread, generator) for row in shown]
         return Examples(Tokens(vectors), labels, CLASSES)
@@ -65,15 +88,35 @@ def one_token_each(centres: Tensor, spread: float, generator: torch.Generator) -
     return tokens.numpy()
 
 
-def everything(features: Tensor | Tokens) -> Tensor:
+def hummed(shown: Tensor, spread: float, generator: torch.Generator) -> Sounds:
+    """Log-mels ``(16, 16 to 24)`` and an encoder of random weights that hears 16 frames at once."""
+    bands = shown.repeat_interleave(WIDTH // CLASSES, dim=1)  # (n, 16)
+    images = []
+    for band in bands:
+        frames = int(torch.randint(WIDTH, 25, (1,), generator=generator))
+        noise = spread * torch.randn(WIDTH, frames, generator=generator)
+        images.append((2.0 * band[:, None] - 0.5 + noise).numpy())
+    torch.manual_seed(0)
+    encoder = Encoder(patch=(2, 8), width=WIDTH, depth=1, heads=2)
+    frontend = FrontEnd(bands=WIDTH, frames=WIDTH, statistics="fixed")
+    return Sounds(images, encoder, frontend, torch.device("cpu"))
+
+
+def everything(features: Tensor | Tokens | Sounds) -> Tensor:
     """All numbers of the features, in a copy."""
+    if isinstance(features, Sounds):
+        weights = [value.flatten() for value in features.encoder.state_dict().values()]
+        return torch.cat([*(torch.from_numpy(image).flatten() for image in features.images), *weights])
     if isinstance(features, Tokens):
         return torch.cat([torch.from_numpy(vectors).flatten() for vectors in features.vectors])
     return features.clone()
 
 
-def all_but_first(features: Tensor | Tokens, value: float) -> Tensor | Tokens:
+def all_but_first(features: Tensor | Tokens | Sounds, value: float) -> Tensor | Tokens | Sounds:
     """The features, every number of every clip but the first replaced."""
+    if isinstance(features, Sounds):
+        first, *others = features.images
+        return replace(features, images=[first, *(np.full_like(image, value) for image in others)])
     if isinstance(features, Tokens):
         first, *others = features.vectors
         return Tokens([first, *(np.full_like(vectors, value) for vectors in others)])
@@ -82,8 +125,10 @@ def all_but_first(features: Tensor | Tokens, value: float) -> Tensor | Tokens:
     return strange
 
 
-def widened(features: Tensor | Tokens, value: float) -> Tensor | Tokens:
-    """The features with two dimensions more that are the same everywhere."""
+def widened(features: Tensor | Tokens | Sounds, value: float) -> Tensor | Tokens | Sounds:
+    """The features with two dimensions more that are the same everywhere; sounds have none to add."""
+    if isinstance(features, Sounds):
+        return features
     if isinstance(features, Tokens):
         wide = [np.pad(v, ((0, 0), (0, 2)), constant_values=value) for v in features.vectors]
         return Tokens(wide)
@@ -95,7 +140,7 @@ def shuffled(examples: Examples, seed: int) -> Examples:
     return Examples(examples.features, examples.targets[order], examples.classes)
 
 
-def answer(name: str, train: Examples, valid: Examples, features: Tensor | Tokens) -> Tensor:
+def answer(name: str, train: Examples, valid: Examples, features: Tensor | Tokens | Sounds) -> Tensor:
     probe = probes.create(name)
     probe.fit(train, valid)
     return probe.predict(features)
@@ -111,6 +156,7 @@ def test_a_name_carries_its_version(name: str) -> None:
     assert probes.create(name).name == name
 
 
+@quick
 @every
 def test_separable_blobs_reach_one(name: str) -> None:
     test = blobs(name, 80, seed=3)
@@ -120,6 +166,7 @@ def test_separable_blobs_reach_one(name: str) -> None:
     assert score("accuracy", test, scores) == 1.0
 
 
+@quick
 @every
 def test_many_labels_are_ranked_well(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("suite.probes.training.EPOCHS", 30)
