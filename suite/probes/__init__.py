@@ -2,7 +2,7 @@
 
 >>> from suite import probes
 >>> probes.names()
-['knn@1', 'linear@1']
+['hear-mlp@1', 'knn@1', 'linear@1']
 """
 
 from __future__ import annotations
