@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,6 +73,8 @@ def evaluate(
     experiment = experiment_from(values)
     cost = checkpoint.read_cost(run)
     pooled = poolings(experiment, tasks, pooling)
+    for task, probe in itertools.product(tasks, probes):
+        probe_drawer.get(probe).metric_for(task)  # refuses, before anything is measured
     existing = read_rows(run / ROWS) if (run / ROWS).exists() else []
     done = {
         (row.samples_seen, row.task, row.task_version, row.split_hash, row.pooling, row.probe)
@@ -239,6 +242,8 @@ def rows_of(
     origin = provenance()
     network = experiment.control != "mel_statistics"
     share = samples_seen / cost.samples_seen if cost.samples_seen else 1.0
+    metric = probe_drawer.get(probe).metric_for(task)
+    others = task.other_metrics if metric == task.metric else ()  # they score the task's answers
     shared: dict[str, Any] = {
         "run_id": experiment.run_id,
         "source": experiment.label,
@@ -252,7 +257,7 @@ def rows_of(
         "split_hash": measured_split_hash(task.clips()),
         "partial": task.is_partial,
         "probe": probe,
-        "metric": task.metric,
+        "metric": metric,
         "steps": round(cost.steps * share),
         "samples_seen": samples_seen,
         "parameters": cost.parameters,
@@ -273,7 +278,6 @@ def rows_of(
     rows = []
     for fold in dict.fromkeys(predictions.fold.tolist()):
         tested = predictions.fold == fold
-        others = {name: scoring.score(name, predictions, tested) for name in task.other_metrics}
         notes = shared["notes"]
         if isinstance(predictions, EventPredictions) and not emitted[tested].any():
             notes = (*notes, "no event was emitted: no frame reached the threshold for long enough")
@@ -282,8 +286,8 @@ def rows_of(
                 **shared,
                 "fold": fold,
                 "notes": notes,
-                "score": scoring.score(task.metric, predictions, tested),
-                "others": others,
+                "score": scoring.score(metric, predictions, tested),
+                "others": {name: scoring.score(name, predictions, tested) for name in others},
                 "n_test": int(tested.sum()),
                 "selection": selections[fold],
             }

@@ -16,6 +16,9 @@ from suite.probes import networks, side_by_side
 from suite.probes.base import Examples
 
 every = pytest.mark.parametrize("name", probes.names())
+for_many_labels = pytest.mark.parametrize(
+    "name", [name for name in probes.names() if not probes.create(name).metric]
+)
 WIDTH, CLASSES = 12, 4
 
 
@@ -55,7 +58,7 @@ def score(metric: str, test: Examples, scores: Tensor) -> float:
 
 @every
 def test_a_name_carries_its_version(name: str) -> None:
-    assert re.fullmatch(r"[a-z-]+@\d+", name)
+    assert re.fullmatch(r"[a-z0-9-]+@\d+", name)
     assert probes.create(name).name == name
 
 
@@ -68,7 +71,7 @@ def test_separable_blobs_reach_one(name: str) -> None:
     assert score("accuracy", test, scores) == 1.0
 
 
-@every
+@for_many_labels
 def test_many_labels_are_ranked_well(name: str) -> None:
     test = blobs(100, seed=3, spread=0.05, many=True)
     train, valid = blobs(300, seed=1, spread=0.05, many=True), blobs(60, seed=2, spread=0.05, many=True)

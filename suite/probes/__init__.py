@@ -2,7 +2,7 @@
 
 >>> from suite import probes
 >>> probes.names()
-['hear-mlp@1', 'knn@1', 'linear@1']
+['fewshot-1@1', 'fewshot-16@1', 'fewshot-4@1', 'hear-mlp@1', 'knn@1', 'linear@1']
 """
 
 from __future__ import annotations
