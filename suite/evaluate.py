@@ -258,6 +258,8 @@ def rows_of(
     """One row per fold, computed from the predictions as they are stored."""
     origin, cost = provenance(), judged.cost
     share = samples_seen / cost.samples_seen if cost.samples_seen else 1.0
+    metric = probe_drawer.get(probe).metric_for(task)
+    others = task.other_metrics if metric == task.metric else ()  # they score the task's answers
     shared: dict[str, Any] = {
         **judged.identity,
         "task": task.name,
@@ -265,7 +267,7 @@ def rows_of(
         "split_hash": measured_split_hash(task.clips()),
         "partial": task.is_partial,
         "probe": probe,
-        "metric": task.metric,
+        "metric": metric,
         "steps": round(cost.steps * share),
         "samples_seen": samples_seen,
         "parameters": cost.parameters,
@@ -286,7 +288,6 @@ def rows_of(
     rows = []
     for fold in dict.fromkeys(predictions.fold.tolist()):
         tested = predictions.fold == fold
-        others = {name: scoring.score(name, predictions, tested) for name in task.other_metrics}
         notes = shared["notes"]
         if isinstance(predictions, EventPredictions) and not emitted[tested].any():
             notes = (*notes, "no event was emitted: no frame reached the threshold for long enough")
@@ -295,8 +296,8 @@ def rows_of(
                 **shared,
                 "fold": fold,
                 "notes": notes,
-                "score": scoring.score(task.metric, predictions, tested),
-                "others": others,
+                "score": scoring.score(metric, predictions, tested),
+                "others": {name: scoring.score(name, predictions, tested) for name in others},
                 "n_test": int(tested.sum()),
                 "selection": selections[fold],
             }

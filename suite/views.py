@@ -61,3 +61,4 @@ def check_reads(tasks: list[Task], probe_names: list[str]) -> None:
                     f"{name} reads the {reads_of(name)} of a clip and answers for it as a whole, but "
                     f"task {task.name!r} asks for events, frame by frame. Type probes=[linear@1]."
                 )
+            probe_drawer.get(name).metric_for(task)  # refuses a task that the probe cannot score

@@ -28,6 +28,7 @@ from suite.probes.finetuning import (
     answers,
     dropped,
     groups_of,
+    lines_kept,
     loss_of,
     share_at,
     train,
@@ -125,6 +126,16 @@ def test_deeper_layers_learn_faster_and_vectors_do_not_decay() -> None:
         depth = 4 if name.startswith(("head", "norm", "encoder.norm.")) else depth
         assert share == 0.5 ** (4 - depth), name
         assert (decay > 0) == (parameter.ndim >= 2), name
+
+
+@pytest.mark.parametrize(("grid", "lines"), [((13, 5), (12, 4)), ((1, 3), (1, 3)), ((64, 8), (58, 7))])
+def test_whole_lines_are_hidden_and_one_stays(grid: tuple[int, int], lines: tuple[int, int]) -> None:
+    keep = lines_kept(40, grid, 0.1, generator())
+    assert keep.shape == (40, lines[0] * lines[1])
+    for row in keep:
+        assert len(set(row.tolist())) == lines[0] * lines[1]
+        assert (len((row // grid[1]).unique()), len((row % grid[1]).unique())) == lines
+    assert lines_kept(1, grid, 0.99, generator()).shape[1] >= 1
 
 
 def test_the_rate_rises_and_falls_as_published() -> None:

@@ -45,6 +45,14 @@ def test_the_mean_of_dprime_is_finite_at_an_auc_of_one() -> None:
     assert METRICS["dprime_mean"](TARGET, SCORES) == pytest.approx(expected)
 
 
+def test_votes_score_as_the_classifiers_that_cast_them() -> None:
+    rng = np.random.default_rng(0)
+    target, answers = rng.integers(4, size=50), rng.integers(4, size=(10, 50))
+    votes = np.stack([(answers == label).sum(axis=0) for label in range(4)], axis=1)
+    expected = np.mean([(answer == target).mean() for answer in answers])
+    assert METRICS["vote_accuracy"](target, votes.astype(np.float16)) == pytest.approx(expected)
+
+
 def test_tied_scores_are_one_step_of_average_precision() -> None:
     positive = np.array([True, False, True, False])
     assert average_precision(positive, np.array([0.5, 0.5, 0.5, 0.1])) == pytest.approx(2 / 3)
@@ -97,7 +105,7 @@ def test_single_labels_are_one_hot_for_ranking_metrics() -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_metrics_are_one_where_every_clip_is_ranked_right(name: str) -> None:
     label = np.arange(12) % 4
-    scores = np.eye(4, dtype=np.float16)[label] * 8 - 4
+    scores = np.eye(4, dtype=np.float16)[label] * 8 - 4 * (name != "vote_accuracy")  # counts
     best = np.sqrt(2.0) * norm.ppf(1.0 - 1e-6) if name.startswith("dprime") else 1.0
     assert METRICS[name](label, scores) == pytest.approx(best)
 

@@ -31,6 +31,17 @@ def balanced_accuracy(target: np.ndarray, scores: np.ndarray) -> float:
     return float(np.mean([right[label == index].mean() for index in np.unique(label)]))
 
 
+def vote_accuracy(target: np.ndarray, scores: np.ndarray) -> float:
+    """Share of a clip's votes that its target has, averaged over clips.
+
+    Where scores count the answers of several classifiers, this is the mean of their accuracies.
+    """
+    label, votes = one_label(target, scores)
+    if votes.min() < 0 or votes.sum(axis=1).min() <= 0:
+        raise BadData("vote_accuracy needs counts of votes: none below zero, and some in every row.")
+    return float((votes[np.arange(len(label)), label] / votes.sum(axis=1)).mean())
+
+
 def macro_f1(target: np.ndarray, scores: np.ndarray) -> float:
     """Mean F1 over the classes that occur in the targets or in the answers."""
     label, scores = one_label(target, scores)
@@ -151,6 +162,7 @@ METRICS: dict[str, Metric] = {
     "accuracy": accuracy,
     "pitch_accuracy": accuracy,  # HEAR's pitch_acc: top-1 over the pitch classes
     "balanced_accuracy": balanced_accuracy,
+    "vote_accuracy": vote_accuracy,
     "macro_f1": macro_f1,
     "macro_map": macro_map,
     "micro_map": micro_map,

@@ -14,6 +14,7 @@ from torch import Tensor
 from generators.drawer import UsageError
 from suite.encoder import Encoder
 from suite.frontend import FrontEnd
+from tasks.base import Task
 
 Reads = Literal["clip", "tokens", "layers", "sounds"]
 
@@ -110,10 +111,21 @@ class Probe(ABC, Generic[Features]):
     name: ClassVar[str]
     reads: ClassVar[Reads] = "clip"
     threshold: ClassVar[float] = 0.5  # the score of many labels from which a label is rather there
+    metric: ClassVar[str] = ""  # what scores the answers, where it is not the task's metric
 
     def __init_subclass__(cls, *, name: str, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         cls.name = name
+
+    @classmethod
+    def metric_for(cls, task: Task) -> str:
+        """By what the answers for a task are scored; raises UsageError where the probe has none."""
+        if cls.metric and task.kind != "one_label":
+            raise UsageError(
+                f"{cls.name} is for tasks with one label per clip, and {task.name} has {task.kind}. "
+                f"Leave {task.name} out, or type probes=[linear@1]."
+            )
+        return cls.metric or task.metric
 
     @property
     def selection(self) -> dict[str, Any]:

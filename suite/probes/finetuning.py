@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from generators.drawer import BadData
-from suite import drawers
 from suite.encoder import Encoder
 from suite.frontend import FrontEnd
 from suite.probes.augmentation import augmented
@@ -118,9 +117,6 @@ def train(
     generator = torch.Generator().manual_seed(0)
     clips, crops = len(sounds), Crops(sounds)
     steps = epochs * -(-clips // recipe.batch)
-    masking = drawers.masks.create(
-        "time_frequency", time_ratio=recipe.hide, frequency_ratio=recipe.hide
-    )
     progress, step = Progress(f"{name}, rate {rate:g}", steps, 0, recipe.batch), 0
     for _ in range(epochs):
         network.train()
@@ -129,8 +125,8 @@ def train(
                 crops.drawn(chosen, generator), targets[chosen.to(sounds.device)], recipe, generator
             )
             grid = network.encoder.grid(images)
-            keep = masking.sample(len(images), grid, generator).keep if recipe.hide else None
-            logits = network(images, None if keep is None else keep.to(sounds.device), generator)
+            keep = lines_kept(len(images), grid, recipe.hide, generator).to(sounds.device)
+            logits = network(images, keep if recipe.hide else None, generator)
             loss = loss_of(logits, wanted, recipe, many=many)
             if not loss.isfinite():
                 raise BadData(
@@ -147,6 +143,20 @@ def train(
         after_epoch(network)
     progress.close()
     return network
+
+
+def lines_kept(batch: int, grid: tuple[int, int], hide: float, generator: torch.Generator) -> Tensor:
+    """Patches ``(B, K)`` that are read where a share of the time steps and of the bands is hidden.
+
+    Whole lines are hidden (structured patch-out, PaSST), to the nearest number; one always stays.
+    """
+    steps, bands = (
+        torch.rand(batch, lines, generator=generator).argsort(dim=1)[
+            :, : max(1, round(lines * (1 - hide)))
+        ]
+        for lines in grid
+    )
+    return (steps[:, :, None] * grid[1] + bands[:, None]).flatten(1)
 
 
 def share_at(step: int, steps: int, recipe: Recipe) -> float:

@@ -102,7 +102,7 @@ def chance_score(metric: str, target: np.ndarray) -> float | None:
 
     Accuracy: the share of the commonest label. Macro mAP: the mean prevalence of the labels. AUC: 0.5.
     """
-    if metric == "accuracy":
+    if metric in ("accuracy", "vote_accuracy"):
         return float(np.bincount(target).max() / len(target))
     if metric == "macro_map" and target.ndim == 2:
         return float(target.mean())
