@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from generators.drawer import UsageError
@@ -47,9 +46,9 @@ class ConvolutionBlock(nn.Module):
             nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels)
         )
 
-    def forward(self, cells: Tensor, windows: Tensor) -> Tensor:
+    def forward(self, cells: Tensor, grid: tuple[int, int], windows: Tensor | None) -> Tensor:
         """Cells ``(R, K, s, s, c)`` to cells of the same shape."""
-        cells = cells + self.outer(self.around(self.inner(self.norm1(cells)), windows))
+        cells = cells + self.outer(self.around(self.inner(self.norm1(cells)), grid, windows))
         return cells + self.mlp(self.norm2(cells))
 
 
@@ -113,12 +112,10 @@ class MultiResolutionStem(nn.Module):
             shape = cells.shape[2:]
             cells = pick(cells.flatten(2), keep).unflatten(2, shape)
         merged: Tensor | None = None
-        if keep is None:
-            keep = torch.arange(patches.shape[1], device=patches.device).expand(len(patches), -1)
         for stage, branch in enumerate(self.branches):
-            windows = windows_of(keep, grid, self.sides[stage])
+            windows = None if keep is None else windows_of(keep, grid, self.sides[stage])
             for block in self.blocks[stage].children():
-                cells = block(cells, windows)
+                cells = block(cells, grid, windows)
             seen = branch(cells.flatten(2))  # (R, K, D)
             merged = seen if merged is None else merged + seen
             after = self.sides[stage + 1]

@@ -24,14 +24,32 @@ class MaskedConvolution(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(channels, channels, KERNEL, padding=HALO, groups=channels)
 
-    def forward(self, cells: Tensor, windows: Tensor) -> Tensor:
-        """Cells ``(R, K, s, s, c)`` to cells of that shape; ``windows`` of :func:`windows_of`."""
+    def forward(self, cells: Tensor, grid: tuple[int, int], windows: Tensor | None) -> Tensor:
+        """Cells ``(R, K, s, s, c)`` to cells of that shape; ``windows`` of :func:`windows_of`.
+
+        Without windows all patches of the grid are there and need no gathering.
+        """
         # Float32, as in the released stem; bfloat16's way back takes a CPU four times as long.
         with torch.autocast(cells.device.type, enabled=False):
             weight, bias = self.convolution.weight, self.convolution.bias
-            flat = cells.flatten(0, 1).to(weight.dtype)
-            seen: Tensor = SeenConvolution.apply(flat, weight, bias, windows)
+            cells = cells.to(weight.dtype)
+            if windows is None:
+                return cells_of(self.convolution(plane_of(cells, grid)), grid)
+            seen: Tensor = SeenConvolution.apply(cells.flatten(0, 1), weight, bias, windows)
         return seen.view(cells.shape)
+
+
+def plane_of(cells: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Cells ``(R, T' F', s, s, c)`` of all patches, time-major, as a plane ``(R, c, F' s, T' s)``."""
+    placed = cells.unflatten(1, grid).permute(0, 2, 3, 1, 4, 5)  # (R, F', s, T', s, c)
+    return placed.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+
+def cells_of(plane: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The reverse of :func:`plane_of`."""
+    steps, rows = grid
+    placed = plane.permute(0, 2, 3, 1).unflatten(2, (steps, -1)).unflatten(1, (rows, -1))
+    return placed.permute(0, 3, 1, 2, 4, 5).flatten(1, 2)
 
 
 def windows_of(keep: Tensor, grid: tuple[int, int], side: int) -> Tensor:

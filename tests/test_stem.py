@@ -120,7 +120,7 @@ def test_the_5_x_5_over_seen_cells_is_the_one_over_the_masked_plane(side: int, p
     parameters = [cells, layer.convolution.weight, layer.convolution.bias]
     of_dense = torch.autograd.grad((expected * wanted.flatten(0, 1)).sum(), parameters)
 
-    seen = layer(cells, windows_of(keep, (steps, bands), side))
+    seen = layer(cells, (steps, bands), windows_of(keep, (steps, bands), side))
     of_seen = torch.autograd.grad((seen * wanted).sum(), parameters)
     torch.testing.assert_close(seen.flatten(0, 1), expected)
     for ours, theirs in zip(of_seen, of_dense, strict=True):
