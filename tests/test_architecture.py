@@ -83,7 +83,13 @@ ROOMS = {
     "hydra": ("suite.cli", "suite.configuration", "suite.registry"),
     "omegaconf": ("suite.verbs", "suite.configuration", "suite.registry"),
     "optuna": ("suite.ablate",),
-    "matplotlib": ("suite.report.plots", "suite.report.heatmap", "suite.preview", "suite.analysis"),
+    "matplotlib": (
+        "suite.report.plots",
+        "suite.report.heatmap",
+        "suite.report.bumps",
+        "suite.preview",
+        "suite.analysis",
+    ),
     "seaborn": ("suite.report.plots", "suite.preview", "suite.analysis"),
 }
 

@@ -45,21 +45,22 @@ def render(results: Path) -> Rendered:
     no row asks for any more are removed. Raises BadData for malformed rows, UsageError where
     ``results`` cannot be written.
     """
-    from suite.report import overviews, page, plots, summaries, tables
+    from suite.report import overviews, page, plots, protocols, summaries, tables
 
     rows = read_results(results)
     summary = summaries.summarise(rows, lambda run_id: results / "predictions" / run_id)
-    across = overviews.overviews(summary)
+    across, by_protocol = overviews.overviews(summary), protocols.protocols(summary)
     table_files = {
-        results / "tables" / name: text.encode() for name, text in tables.files(summary, across).items()
+        results / "tables" / name: text.encode()
+        for name, text in tables.files(summary, across, by_protocol).items()
     }
     plot_files = {
         results / "plots" / f"{name}.{kind}": content
-        for name, kinds in plots.figures(summary, rows)
+        for name, kinds in plots.figures(summary, by_protocol, rows)
         for kind, content in kinds.items()
     }
     page_file = results / "leaderboard" / "index.html"
-    page_content = page.render_page(summary, across, rows).encode()
+    page_content = page.render_page(summary, across, by_protocol, rows).encode()
     try:
         for path, content in (table_files | plot_files | {page_file: page_content}).items():
             write_atomically(path, content)

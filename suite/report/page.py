@@ -16,6 +16,7 @@ from suite.report.formats import percent
 from suite.report.lines import Line, Table
 from suite.report.overviews import Overview, overview_block
 from suite.report.palette import colour
+from suite.report.protocols import Protocols, protocols_block
 from suite.rows import Row, task_label
 
 POLICY = (
@@ -34,12 +35,17 @@ READING = (
 )
 
 
-def render_page(summary: Sequence[Table], overviews: Sequence[Overview], rows: Sequence[Row]) -> str:
+def render_page(
+    summary: Sequence[Table],
+    overviews: Sequence[Overview],
+    protocols: Sequence[Protocols],
+    rows: Sequence[Row],
+) -> str:
     """The page as text, a function of its arguments alone; it fetches nothing."""
     here = Path(__file__).parent
     style = (here / "page.css").read_text(encoding="utf-8")
     script = (here / "page.js").read_text(encoding="utf-8")
-    body = EMPTY if not rows else _body(summary, overviews, rows)
+    body = EMPTY if not rows else _body(summary, overviews, protocols, rows)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -51,7 +57,12 @@ def render_page(summary: Sequence[Table], overviews: Sequence[Overview], rows: S
     )
 
 
-def _body(summary: Sequence[Table], overviews: Sequence[Overview], rows: Sequence[Row]) -> str:
+def _body(
+    summary: Sequence[Table],
+    overviews: Sequence[Overview],
+    protocols: Sequence[Protocols],
+    rows: Sequence[Row],
+) -> str:
     runs: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=Row.key):
         runs[row.run_id].append(row)
@@ -66,6 +77,8 @@ def _body(summary: Sequence[Table], overviews: Sequence[Overview], rows: Sequenc
     }
     parts += ["<h2>All tasks</h2>"] if overviews else []
     parts += [_overview(overview, places) for overview in overviews]
+    parts += ["<h2>By protocol</h2>"] if protocols else []
+    parts += [_by_protocol(found) for found in protocols]
     parts.append("<h2>Task by task</h2>")
     parts += [_section(position, table) for position, table in enumerate(summary)]
     parts.append("<h2>Runs</h2>")
@@ -87,6 +100,21 @@ def _filters(summary: Sequence[Table]) -> str:
         everything = f'<option value="">all ({len(values)})</option>'
         selects.append(f'<label>{name} <select name="{name}">{everything}{options}</select></label>')
     return f'<form class="filters" aria-label="Filter the tables">{"".join(selects)}</form>'
+
+
+def _by_protocol(found: Protocols) -> str:
+    block = protocols_block(found)
+    group = found.group
+    data = _data("protocols", task=group.task_label, scale=group.scale, recipe=group.setting.recipe)
+    body = []
+    for i, (line, cells) in enumerate(zip(found.lines, block.body, strict=True)):
+        numbers = [*map(float, found.scores[i]), float(found.places[i].mean())]
+        row = [_source(line.family, line.label, control=line.control)]
+        for cell, number in zip(cells[1:], numbers, strict=True):
+            row.append(_cell(escape(cell.text), _number(number), "best" if cell.bold else ""))
+        body.append(f"<tr>{''.join(row)}</tr>")
+    table = _table(block.title, block.head, body)
+    return f"<section {data}>\n<h3>{escape(block.title)}</h3>\n{table}{_notes(block.notes)}</section>"
 
 
 def _overview(overview: Overview, places: dict[tuple[str, str], str]) -> str:

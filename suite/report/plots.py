@@ -19,9 +19,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from suite.report.bumps import protocols_figure
 from suite.report.heatmap import recipes_figure
 from suite.report.lines import Line, Setting, Table, file_words, interval_over_seeds
 from suite.report.palette import colour, marker
+from suite.report.protocols import Protocols
 from suite.rows import Row
 
 WIDTH = 2.6  # inches of one panel; two of them and the names fill a text width
@@ -39,7 +41,9 @@ STYLE: Any = {
 }
 
 
-def figures(tables: Sequence[Table], rows: Iterable[Row]) -> Iterator[tuple[str, dict[str, bytes]]]:
+def figures(
+    tables: Sequence[Table], protocols: Sequence[Protocols], rows: Iterable[Row]
+) -> Iterator[tuple[str, dict[str, bytes]]]:
     """(name, {"svg": ..., "png": ...}) of every figure, in a stable order.
 
     ``rows`` are all rows, earlier checkpoints included: they are the learning curves.
@@ -67,6 +71,11 @@ def figures(tables: Sequence[Table], rows: Iterable[Row]) -> Iterator[tuple[str,
             curves = [_curves(table, earlier) for table in related[setting]]
             if any(len(points) > 1 for found in curves for points in found.values()):
                 yield f"curves.{name}", _saved(curves_figure(related[setting], curves))
+        compared: dict[str, list[Protocols]] = defaultdict(list)
+        for found in protocols:
+            compared[found.setting_words].append(found)
+        for words in sorted(compared):
+            yield f"protocols.{words}", _saved(protocols_figure(compared[words]))
         for shared in sorted(costs):
             if any(line.mean("seconds") > 0 for table in costs[shared] for line in table.lines):
                 name = file_words(*shared)

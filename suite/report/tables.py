@@ -16,6 +16,7 @@ from suite.report import formats
 from suite.report.formats import Block, Cell, percent
 from suite.report.lines import Line, Table
 from suite.report.overviews import Overview, overview_block, overview_values
+from suite.report.protocols import Protocols, protocols_block, protocols_values
 
 HEAD = (
     *("source", "score", "95 % over seeds", "95 % over clips", "seeds", "clips"),
@@ -144,7 +145,9 @@ def _values(table: Table, line: Line) -> list[Any]:
     ]
 
 
-def files(summary: Sequence[Table], overviews: Sequence[Overview]) -> dict[str, str]:
+def files(
+    summary: Sequence[Table], overviews: Sequence[Overview], protocols: Sequence[Protocols]
+) -> dict[str, str]:
     """Every table file by name: Markdown, CSV and LaTeX of each table, and an index of them all."""
     written: dict[str, str] = {}
     index = ["# Tables", ""]
@@ -154,6 +157,12 @@ def files(summary: Sequence[Table], overviews: Sequence[Overview]) -> dict[str, 
         written[f"{overview.name}.md"] = formats.markdown([block])
         written[f"{overview.name}.csv"] = overview_values(overview)
         written[f"{overview.name}.tex"] = formats.latex(block)
+    for found in protocols:
+        block = protocols_block(found)
+        index.append(f"- [{block.title}]({found.name}.md)")
+        written[f"{found.name}.md"] = formats.markdown([block])
+        written[f"{found.name}.csv"] = protocols_values(found)
+        written[f"{found.name}.tex"] = formats.latex(block)
     for table in summary:
         blocks = [block for block in (measured(table), reported(table)) if block is not None]
         index.append(f"- [{blocks[0].title}]({table.name}.md)")
