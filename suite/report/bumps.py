@@ -12,7 +12,6 @@ from matplotlib.patheffects import withStroke
 from suite.report.palette import colour, marker
 from suite.report.protocols import Protocols
 
-
 HALO = [withStroke(linewidth=1.6, foreground="white")]  # numbers are read across lines
 
 
