@@ -183,8 +183,7 @@ def descend(
 
 def reader(method: Method[Features], features: Features, sizes: np.ndarray) -> Callable[[Tensor], Any]:
     """Batches of clips by their positions: taken from memory where all fit, else read each time."""
-    width = features.vectors[0].shape[1] if isinstance(features, Tokens) else features[0].numel()
-    if len(sizes) * int(sizes.max()) * width > HELD:
+    if len(sizes) * int(sizes.max()) * numbers_of(features) > HELD:
         return lambda clips: method.read(features, clips)
     held = method.read(features, torch.arange(len(sizes)))
     return lambda clips: held[clips]
@@ -214,6 +213,13 @@ def sizes_of(features: Any) -> np.ndarray:
     if isinstance(features, Tokens):
         return features.counts
     return np.ones(len(features), dtype=np.int64)
+
+
+def numbers_of(features: Any) -> int:
+    """How many numbers a token has, or a clip that is a row of a tensor."""
+    if isinstance(features, Tokens):
+        return int(features.vectors[0].shape[1])
+    return int(features[0].numel())
 
 
 def joined(first: Any, second: Any) -> Any:
