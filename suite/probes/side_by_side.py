@@ -153,7 +153,7 @@ def train(
 def one_thread() -> Iterator[int]:
     """No operation is spread over threads meanwhile, which would change its rounding; how many were."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # of this thread and of those that start later
+    torch.set_num_threads(1)  # of this thread
     try:
         yield threads
     finally:
@@ -166,7 +166,8 @@ ForEach = Callable[[Callable[[Candidate], None], Sequence[Candidate]], None]
 @contextmanager
 def threads_for_whole_networks() -> Iterator[ForEach]:
     """A function that does something with every candidate, as many at once as torch has threads."""
-    with one_thread() as threads, ThreadPoolExecutor(threads) as pool:
+    alone = partial(torch.set_num_threads, 1)
+    with one_thread() as threads, ThreadPoolExecutor(threads, initializer=alone) as pool:
 
         def for_each(do: Callable[[Candidate], None], candidates: Sequence[Candidate]) -> None:
             for _ in pool.map(do, candidates) if threads > 1 else map(do, candidates):
