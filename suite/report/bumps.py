@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -39,7 +40,11 @@ def _panel(axis: Axes, found: Protocols) -> None:
             continue
         shade = colour(line.family)
         face = "white" if line.control else shade
-        style = {"marker": marker(line.family), "markersize": 5, "markerfacecolor": face}
+        style: dict[str, Any] = {
+            "marker": marker(line.family),
+            "markersize": 5,
+            "markerfacecolor": face,
+        }
         axis.plot(across, places, color=shade, linewidth=1.3, markeredgecolor=shade, **style)
         for x, score, place in zip(across, scores, places, strict=True):
             axis.annotate(
