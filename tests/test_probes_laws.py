@@ -65,7 +65,7 @@ def test_a_name_carries_its_version(name: str) -> None:
 @every
 def test_separable_blobs_reach_one(name: str) -> None:
     test = blobs(80, seed=3)
-    # Of 120 clips hear-mlp@1 at its full width misses one in 80: by HEAR's rule the first network that is
+    # Of 120 clips hear-mlp@1 at full width misses one in 80: by HEAR's rule the first network that is
     # perfect on valid answers, which there is after 15 steps.
     scores = answer(name, blobs(1200, seed=1), blobs(40, seed=2), test.features)
     assert scores.shape == (80, CLASSES)
