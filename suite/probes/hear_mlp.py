@@ -35,8 +35,9 @@ class HearMLP(Probe, name="hear-mlp@1"):
 
     Where it is not HEAR: batches are drawn anew every epoch (HEAR's loader, against its intention,
     repeats them); every fold searches the grid on its own valid (HEAR searches on the first split and
-    keeps that point for the others, so that their tests have been in its train and valid); events too
-    are checked every 3 epochs and by macro mAP of frames (HEAR: 10, by the events' score); a dimension
+    keeps that point for the others, so that their tests have been in its train and valid); random
+    numbers are others, and its networks share their batches and what dropout takes; events too are
+    checked every 3 epochs and by macro mAP of frames (HEAR: 10, by the events' score); a dimension
     that is constant on train is left out, and a class that train does not show scores lowest.
 
     Scores are log-probabilities (one label) or log-odds (many). ``selection`` says the chosen point,
