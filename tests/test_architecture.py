@@ -35,6 +35,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     ),
     (4.5, False, ("suite.analysis",)),
     (4, True, ("suite.configuration",)),
+    (3.7, False, ("suite.clip_probe",)),
     (3.5, False, ("suite.frozen", "suite.views")),
     (4, False, ("suite.pretrain", "suite.evaluate", "suite.preview", "suite.verify")),
     (3.8, True, ("suite.export", "suite.model_card")),
@@ -84,13 +85,10 @@ ROOMS = {
     "omegaconf": ("suite.verbs", "suite.configuration", "suite.registry"),
     "optuna": ("suite.ablate",),
     "matplotlib": (
-        "suite.report.plots",
-        "suite.report.heatmap",
-        "suite.report.bumps",
-        "suite.preview",
-        "suite.analysis",
+        *(f"suite.report.{name}" for name in ("plots", "panels", "heatmap", "bumps")),
+        *("suite.preview", "suite.analysis"),
     ),
-    "seaborn": ("suite.report.plots", "suite.preview", "suite.analysis"),
+    "seaborn": ("suite.report.plots", "suite.report.panels", "suite.preview", "suite.analysis"),
 }
 
 NAMES_THAT_SAY_NOTHING = {

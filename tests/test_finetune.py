@@ -17,8 +17,9 @@ from tone_tasks import Tones
 
 from generators.drawer import UsageError
 from suite import probes
+from suite.clip_probe import ORACLE
 from suite.encoder import Architecture, Encoder
-from suite.evaluate import ORACLE, evaluate, summary
+from suite.evaluate import evaluate, summary
 from suite.frontend import FrontEnd
 from suite.probes.augmentation import augmented, cut_and_mixed, mixed, striped, weight_of
 from suite.probes.base import Examples, Sounds

@@ -16,8 +16,8 @@ import torch
 from beep_task import Beeps
 
 from suite import probes
+from suite.clip_probe import ORACLE, probe_task
 from suite.encoder import Encoder
-from suite.evaluate import ORACLE, probe_task
 from suite.frame_probe import probe_events, task_events
 from suite.frames import Frames
 from suite.frontend import FrontEnd

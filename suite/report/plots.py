@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ import numpy as np
 mpl.use("Agg")  # before pyplot is imported: figures are written, never shown
 
 import seaborn as sns
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,22 +21,9 @@ from suite.report.bumps import protocols_figure
 from suite.report.heatmap import recipes_figure
 from suite.report.lines import Line, Setting, Table, file_words, interval_over_seeds
 from suite.report.palette import colour, marker
+from suite.report.panels import STYLE, legend, panels, saved
 from suite.report.protocols import Protocols
 from suite.rows import Row
-
-WIDTH = 2.6  # inches of one panel; two of them and the names fill a text width
-STYLE: Any = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 7.5,
-    "axes.linewidth": 0.6,
-    "grid.linewidth": 0.4,
-    "svg.hashsalt": "sourcebench",  # the same rows give the same bytes
-    "svg.fonttype": "none",
-}
 
 
 def figures(
@@ -61,25 +46,25 @@ def figures(
     with sns.axes_style("whitegrid"), mpl.rc_context(STYLE):
         for setting in sorted(related):
             name = file_words(setting.probe, *setting.words)
-            yield f"scores.{name}", _saved(scores_figure(related[setting]))
+            yield f"scores.{name}", saved(scores_figure(related[setting]))
             if setting.source:
-                yield f"recipes.{name}", _saved(recipes_figure(related[setting]))
+                yield f"recipes.{name}", saved(recipes_figure(related[setting]))
                 continue
             costs[(setting.probe, setting.scale, setting.masking, setting.objective)] += related[
                 setting
             ]
             curves = [_curves(table, earlier) for table in related[setting]]
             if any(len(points) > 1 for found in curves for points in found.values()):
-                yield f"curves.{name}", _saved(curves_figure(related[setting], curves))
+                yield f"curves.{name}", saved(curves_figure(related[setting], curves))
         compared: dict[str, list[Protocols]] = defaultdict(list)
         for found in protocols:
             compared[found.setting_words].append(found)
         for words in sorted(compared):
-            yield f"protocols.{words}", _saved(protocols_figure(compared[words]))
+            yield f"protocols.{words}", saved(protocols_figure(compared[words]))
         for shared in sorted(costs):
             if any(line.mean("seconds") > 0 for table in costs[shared] for line in table.lines):
                 name = file_words(*shared)
-                yield f"cost.{name}", _saved(cost_figure(costs[shared]))
+                yield f"cost.{name}", saved(cost_figure(costs[shared]))
 
 
 def scores_figure(tables: Sequence[Table]) -> Figure:
@@ -93,7 +78,7 @@ def scores_figure(tables: Sequence[Table]) -> Figure:
     # Sources above, controls below, each by their mean over tasks.
     order = sorted(known, key=lambda label: (known[label].control, -np.mean(means[label]), label))
     height = 1.0 + 0.24 * len(order)
-    figure, axes = _panels(len(tables), height, sharey=True)
+    figure, axes = panels(len(tables), height, sharey=True)
     for axis, table in zip(axes, tables, strict=False):
         for line in table.lines:
             _score_row(axis, line, order.index(line.label))
@@ -119,7 +104,7 @@ def scores_figure(tables: Sequence[Table]) -> Figure:
         ),
         Line2D([], [], color="0.3", linestyle=(0, (1, 2)), linewidth=1, label="chance"),
     ]
-    _legend(figure, handles)
+    legend(figure, handles)
     return figure
 
 
@@ -127,7 +112,7 @@ def curves_figure(
     tables: Sequence[Table], curves: Sequence[dict[str, dict[int, np.ndarray]]]
 ) -> Figure:
     """One panel per task: score against samples seen, untrained weights at 0; 95 % over seeds."""
-    figure, axes = _panels(len(tables), 2.3, sharey=False)
+    figure, axes = panels(len(tables), 2.3, sharey=False)
     shown: dict[str, Line] = {}
     levels: set[str] = set()
     for axis, table, found in zip(axes, tables, curves, strict=False):
@@ -152,7 +137,7 @@ def curves_figure(
         axis.set_ylabel(f"{table.group.metric} (%)")
         axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    _legend(figure, [_handle(shown[label], level=label in levels) for label in sorted(shown)])
+    legend(figure, [_handle(shown[label], level=label in levels) for label in sorted(shown)])
     return figure
 
 
@@ -167,7 +152,7 @@ def cost_figure(tables: Sequence[Table]) -> Figure:
         for size, unit in ((3600, "hours"), (60, "minutes"), (1, "seconds"))
         if longest > 2 * size or size == 1
     )
-    figure, axes = _panels(len(by_task), 2.3, sharey=False)
+    figure, axes = panels(len(by_task), 2.3, sharey=False)
     shown: dict[str, Line] = {}
     levels: set[str] = set()
     for axis, ((task, metric), members) in zip(axes, sorted(by_task.items()), strict=False):
@@ -190,7 +175,7 @@ def cost_figure(tables: Sequence[Table]) -> Figure:
         axis.set_xlabel(f"pre-training ({unit})")
         axis.set_ylabel(f"{metric} (%)")
         axis.set_xlim(0, 1.08 * longest / size)
-    _legend(figure, [_handle(shown[label], level=label in levels) for label in sorted(shown)])
+    legend(figure, [_handle(shown[label], level=label in levels) for label in sorted(shown)])
     return figure
 
 
@@ -271,38 +256,3 @@ def _handle(line: Line, *, level: bool) -> Line2D:
     if not level and line.source == "untrained":  # one point at no samples seen
         look["linestyle"] = ""
     return Line2D([], [], label=line.label, **look)
-
-
-def _panels(number: int, height: float, *, sharey: bool) -> tuple[Figure, list[Axes]]:
-    columns = 2 if number == 4 and not sharey else min(number, 4 if sharey else 3)
-    lines = -(-number // columns)
-    size = (1.1 * sharey + WIDTH * columns, height * lines + 0.4)
-    figure, grid = plt.subplots(
-        lines, columns, figsize=size, sharey=sharey, squeeze=False, layout="constrained"
-    )
-    axes = list(grid.ravel())
-    for axis in axes[number:]:
-        axis.set_visible(False)
-    for axis in axes[:number]:
-        sns.despine(ax=axis)
-    return figure, axes[:number]
-
-
-def _legend(figure: Figure, handles: list[Line2D]) -> None:
-    # As many columns as the figure's width holds of the longest label; matplotlib would cut it off.
-    widest = max(len(str(handle.get_label())) for handle in handles) * 4.2 + 42.0  # points
-    columns = max(1, min(len(handles), int(72.0 * figure.get_figwidth() / widest)))
-    rows = -(-len(handles) // columns)
-    figure.set_figheight(figure.get_figheight() + 0.16 * rows)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
-
-
-def _saved(figure: Figure) -> dict[str, bytes]:
-    saved = {}
-    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-        file = io.BytesIO()
-        figure.savefig(file, format=kind, dpi=200, metadata=metadata)
-        saved[kind] = file.getvalue()
-        figure.set_layout_engine("none")  # the layout is found: keep it for the second format
-    plt.close(figure)
-    return saved
