@@ -35,8 +35,8 @@ class EATSettings(ObjectiveSettings, name="eat"):
     clones: int = 4  # masks a clip; EAT 16, CAT 4
     top_layers: int | None = None  # how many last blocks make the targets; null is all, as EAT
     # In the papers' code the clip's loss is summed over the rows of a device: its weight is
-    # utterance_weight * clips of a device * clones, 192 for EAT-base (spec bootstrap fact 1). The default
-    # of the mean is BAT's 1: at nano 20 unlearns what patches say (LOG.md, 2026-11-27).
+    # utterance_weight * clips of a device * clones, 192 for EAT-base (spec bootstrap fact 1). A mean's
+    # default is BAT's 1: at nano 20 unlearns what patches say (LOG.md, 2026-11-27).
     utterance_weight: float = 1.0
     reduction: Literal["mean", "device_sum"] = "mean"  # device_sum as the papers' code, with weight 1
     device_clips: int | None = None  # clips of a device for device_sum; null is the batch at hand
