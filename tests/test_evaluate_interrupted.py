@@ -28,7 +28,7 @@ PROBES = ["knn@1", "linear@1"]
 MOMENTS = {
     "decoding": "tone_tasks Bells.waveform 20",
     "embedding": "suite.embed clip_embeddings 6",
-    "probing": "suite.evaluate gather 3",
+    "probing": "suite.clip_probe gather 3",
     "writing": "suite.rows asdict 6",  # predictions are there, and the rows' lock is held
 }
 

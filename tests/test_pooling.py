@@ -267,7 +267,7 @@ def pooled_otherwise(results: Path, rows: list[Row], name: str) -> None:
 
 
 def test_poolings_stand_in_tables_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "_saved", unsaved)
+    monkeypatch.setattr(plots, "saved", unsaved)
     plan = replace(SMALL, tasks=("esc50", "toy_pitch"), probes=("linear@1",), checkpoints=(5_000,))
     rows = write_results(tmp_path, plan)
     pooled_otherwise(tmp_path, [r for r in rows if r.source == "audiopg"], "class-token@1")
