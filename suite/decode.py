@@ -53,6 +53,11 @@ class Decoded:
         """SHA-256 over the clips' hashes in order: another encoding or a subset shows."""
         return hashlib.sha256("\n".join(self.hashes).encode()).hexdigest()
 
+    def part(self, first: int, end: int) -> Decoded:
+        """The clips from ``first`` to before ``end``."""
+        offsets, hashes = self.offsets[first : end + 1], self.hashes[first:end]
+        return Decoded(self.samples, offsets, hashes, self.notes)
+
     def waveforms(self, positions: np.ndarray) -> Tensor:
         """Clips of equal length as float32 ``(B, samples)``."""
         rows = [self.samples[self.offsets[i] : self.offsets[i + 1]] for i in positions]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from suite.checkpoint import Trained
@@ -29,6 +30,7 @@ from tasks.base import Task
 Hearing = Trained | Foreign  # an encoder of ours with its front-end, or anyone's behind HEAR's calls
 
 EMBED_BATCH = {"cpu": 16, "cuda": 256}  # clips encoded at once, of at most 10 s; fewer of longer ones
+PART = 4_096  # clips embedded before they are kept on disk: what an interrupt can lose
 BATCH_CLIP = 160_000  # samples of a clip up to which a batch is full
 STATISTICS = "spread-clips@1"  # how a task's mean and deviation are measured; part of their cache's key
 STATISTICS_CLIPS, STATISTICS_SECONDS = 512, 3000  # heard at most for them
@@ -37,18 +39,50 @@ STATISTICS_CLIPS, STATISTICS_SECONDS = 512, 3000  # heard at most for them
 def embed(
     task: Task, hearing: Hearing, machine: Machine, cache: Path, pooling: str = POOLING
 ) -> np.ndarray:
-    """Clip embeddings ``(clips, E)``, float32, in the order of ``task.clips()``; computed once."""
+    """Clip embeddings ``(clips, E)``, float32, in the order of ``task.clips()``; computed once.
+
+    Every 4,096 clips are kept as they are done: a killed command goes on behind them.
+    """
     decoded = decode(task, cache, hearing.sample_rate)
     made_of, heard = clips_heard(hearing, decoded, machine, cache, pooling)
     path = cache / "embeddings" / f"{task.name}-{content_key(made_of)}.npy"
-    if path.exists():
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):  # runs side by side share the cache
+        if not path.exists():
+            ours, title = isinstance(hearing, Trained), f"embedding {task.name}"
+            embed_parts(path, decoded, machine, title, heard, side_by_side=ours)
         return np.asarray(np.load(path))
-    title = f"embedding {task.name}"
-    clips = embed_clips(decoded, machine, title, heard, side_by_side=isinstance(hearing, Trained))
+
+
+def embed_parts(
+    path: Path,
+    decoded: Decoded,
+    machine: Machine,
+    title: str,
+    heard: Callable[[Tensor], Tensor],
+    *,
+    side_by_side: bool,
+) -> None:
+    """Write what was ``heard`` of every clip ``(clips, E)`` to ``path``, by way of parts beside it."""
+    count, parts = len(decoded.hashes), []
+    for first in range(0, count, PART):
+        end = min(first + PART, count)
+        part = path.with_suffix(f".{first}.part")
+        if not part.exists():
+            where = f"{title}, {first + 1:,} to {end:,} of {count:,}" if count > PART else title
+            some = decoded.part(first, end)
+            save_array(part, embed_clips(some, machine, where, heard, side_by_side=side_by_side))
+        parts.append(part)
+    save_array(path, np.concatenate([np.load(part) for part in parts]))
+    for part in parts:
+        part.unlink()
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy, complete when it is renamed into place."""
     content = io.BytesIO()
-    np.save(content, clips)
+    np.save(content, array)
     write_atomically(path, content.getvalue())
-    return clips
 
 
 def content_key(made_of: list[Any]) -> str:

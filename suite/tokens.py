@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,7 @@ def write_shard(
 ) -> None:
     """Write the tokens of the clips from ``bounds[0]`` to before ``bounds[1]``, clip after clip."""
     first, end = bounds
-    some = replace(decoded, offsets=decoded.offsets[first : end + 1], hashes=decoded.hashes[first:end])
+    some = decoded.part(first, end)
     counts, sizes = source.cost.counts[first:end], source.cost.bytes[first:end]
     places = np.cumsum(sizes) - sizes
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from tone_tasks import FRONTEND, LABELS, Files, Tones, encoder, raw_images, trai
 import tasks.drawer
 from generators.drawer import DataMissing
 from suite import embed as embedding
-from suite.decode import decode
+from suite.decode import Decoded, decode
 from suite.embed import clip_embeddings, embed, equal_lengths, mel_statistics
 from suite.frontend import FrontEnd
 from suite.pooling import mean_std_change_in_passing
@@ -113,8 +113,34 @@ def test_embeddings_are_cached_by_what_made_them(
     assert not np.allclose(first, other)
     monkeypatch.setattr(embedding, "clip_embeddings", None)  # computing again would fail
     assert np.array_equal(embed(Tones(), trained(), machine, tmp_path), first)
-    assert len(list((tmp_path / "embeddings").iterdir())) == 2
+    assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 2
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_killed_embedding_goes_on_behind_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve clips at a time: the second twelve fail once, and the first are not embedded again."""
+    machine, task = tiny_runs.machine(), Tones()
+    whole = embed(task, trained(), machine, tmp_path / "whole")
+    monkeypatch.setattr(embedding, "PART", 12)
+    embedded, clips = [], embedding.embed_clips
+
+    def failing(decoded: Decoded, *rest: Any, **more: Any) -> np.ndarray:
+        embedded.append(len(decoded.hashes))
+        if len(embedded) == 2:
+            raise KeyboardInterrupt
+        return clips(decoded, *rest, **more)
+
+    monkeypatch.setattr(embedding, "embed_clips", failing)
+    with pytest.raises(KeyboardInterrupt):
+        embed(task, trained(), machine, tmp_path / "parts")
+    found = embed(task, trained(), machine, tmp_path / "parts")
+    assert embedded == [12, 12, 12, 12, 12]  # one done, one interrupted, then the other three
+    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
+    assert [path.name for path in (tmp_path / "parts" / "embeddings").iterdir()] == [
+        path.name for path in (tmp_path / "whole" / "embeddings").iterdir()
+    ]
 
 
 def test_embeddings_are_in_the_order_of_the_clips(tmp_path: Path) -> None:
