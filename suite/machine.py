@@ -55,8 +55,8 @@ def open_machine(
     """Choose the device and precision, and join the other ranks when started by torchrun.
 
     ``precision="auto"`` is bfloat16 on a GPU that has it and float32 on a CPU. Only CPUs that multiply
-    bfloat16 in hardware gain from it: ``tiny`` trains 1.5 to 1.9 times as fast with AMX, ``nano`` 1.3 to
-    1.4 times with AVX512-BF16.
+    bfloat16 in hardware gain from it: ``tiny`` trains 1.5 to 1.9 times as fast with AMX, ``nano`` 1.3
+    to 1.4 times with AVX512-BF16.
     """
     if threads is not None:
         torch.set_num_threads(threads)
