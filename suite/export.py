@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,10 @@ class Wanted:
 
 
 def export(wanted: Wanted, to: str, out: Path) -> Path:
-    """Write the folder ``out``; an older one of the same name is replaced when the new one is whole."""
+    """Write the folder ``out``; an older export there is replaced when the new one is whole.
+
+    Raises :class:`UsageError` where ``out`` holds anything else: it would be lost.
+    """
     if to not in KINDS:
         raise UsageError(f"to={to!r}: expected {', '.join(KINDS)}.")
     values, _ = checkpoint.read_experiment(wanted.run)
@@ -46,12 +50,16 @@ def export(wanted: Wanted, to: str, out: Path) -> Path:
     experiment = experiment_from(values)
     if experiment.control == "mel_statistics":
         raise UsageError(f"{wanted.run} is the control without a network: there is nothing to export.")
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    KINDS[to](wanted, experiment, part)
-    shutil.rmtree(out, ignore_errors=True)
-    part.replace(out)
+    if out.exists() and not (out / EXPORTED).exists() and (out.is_file() or any(out.iterdir())):
+        raise UsageError(f"{out} is there and is no export of ours. Type out=FOLDER, one that is not.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f"{out.name}.") as place:
+        made = Path(place) / out.name
+        made.mkdir()
+        KINDS[to](wanted, experiment, made)
+        if out.exists():
+            shutil.rmtree(out)
+        made.replace(out)
     return out
 
 
@@ -90,6 +98,7 @@ def to_timm(wanted: Wanted, experiment: Experiment, out: Path) -> None:
     trained = checkpoint.load_encoder(wanted.run, experiment.build_encoder())
     assert trained.encoder is not None
     timm_weights.write(trained.encoder, standardised(wanted, experiment), out)
+    checkpoint.write_json(out / EXPORTED, {"run": experiment.run_id})
 
 
 KINDS: dict[str, Callable[[Wanted, Experiment, Path], None]] = {

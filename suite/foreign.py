@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from generators.drawer import BadData, UsageError
+from generators.drawer import BadData, DataMissing, UsageError
 
 CALLS = ("get_scene_embeddings", "get_timestamp_embeddings")
 ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
@@ -89,11 +89,17 @@ def load_foreign(where: str, device: torch.device | str = "cpu") -> Foreign:
     Raises :class:`UsageError` where there is no such module, or it lacks HEAR's calls or attributes.
     """
     name, *rest = where.split(":", 2)
+    if not name:
+        raise UsageError("which module? Type encoder=MODULE, for example encoder=suite.hear_naive.")
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{where}: there is no module {error.name!r}. Install it, or add its folder to PYTHONPATH."
+        ) from error
+    except Exception as error:  # whatever is wrong in it
+        raise UsageError(
+            f"{where}: importing {name} raised {type(error).__name__}: {error}. Mend the module."
         ) from error
     loader = rest.pop(0) if rest and callable(getattr(module, rest[0], None)) else "load_model"
     weights = ":".join(rest)
@@ -103,7 +109,15 @@ def load_foreign(where: str, device: torch.device | str = "cpu") -> Foreign:
             f"module {name!r} has no {', '.join(missing)}: it is not a HEAR module. It needs "
             f"load_model, {' and '.join(CALLS)}."
         )
-    model = getattr(module, loader)(*[weights] if weights else [])
+    try:
+        model = getattr(module, loader)(*[weights] if weights else [])
+    except (UsageError, BadData, DataMissing):  # of a module that is ours
+        raise
+    except Exception as error:  # whatever it does not find
+        raise UsageError(
+            f"{where}: {loader}({weights!r}) raised {type(error).__name__}: {error}. Type the weights "
+            "as MODULE:WEIGHTS, or MODULE:LOADER:WEIGHTS."
+        ) from error
     lacking = [key for key in ATTRIBUTES if not isinstance(getattr(model, key, None), int)]
     if lacking:
         raise UsageError(

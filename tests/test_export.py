@@ -99,15 +99,21 @@ def test_without_a_task_the_source_s_statistics_stand_in_and_it_is_said(run: Pat
 
 
 def test_an_export_is_replaced_whole_and_leaves_no_part(run: Path, place: Path) -> None:
-    out = place / "again"
-    out.mkdir()
+    out = export(wanted(run, task=True), "timm", place / "again")
     (out / "old").touch()
     export(wanted(run, task=True), "hear", out)
     assert not (out / "old").exists()
-    assert not out.with_name("again.part").exists()
+    assert not list(place.glob("again.*"))
     assert {path.name for path in out.rglob("*") if path.is_file()} == {
         *("experiment.yaml", "DONE", "export.json", "weights.safetensors", "frontend.json")
     }
+
+
+def test_what_is_no_export_is_never_replaced(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="is no export of ours"):
+        export(wanted(run, task=True), "hear", tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -140,7 +146,7 @@ def test_what_timm_cannot_compute_is_refused_with_what_can(tmp_path: Path) -> No
     run = tiny_runs.run(tmp_path, "objective=eat", "objective.decoder_groups=4")
     with pytest.raises(UsageError, match="to=hear"):
         export(wanted(run, task=True), "timm", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("out*"))
     assert export(wanted(run, task=True), "hear", tmp_path / "out").is_dir()
 
 

@@ -26,6 +26,12 @@ from suite.judged import Judged, health_lines, judged_module
 from suite.rows import read_rows
 
 MACHINE = tiny_runs.machine()
+HEARING = """
+def load_model(path=""):
+    return open(path)
+def get_scene_embeddings(audio, model): ...
+def get_timestamp_embeddings(audio, model): ...
+"""
 # What the health check must say of a flaw: the check, its verdict, and words of its sentence.
 FLAWS = {
     "random": ("determinism", "error", "the same sounds twice differ"),
@@ -90,6 +96,23 @@ def test_a_check_that_a_module_breaks_does_not_stop_the_others() -> None:
     ],
 )
 def test_what_is_no_hear_module_is_refused_with_what_is_missing(where: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        load_foreign(where)
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "words"),
+    [
+        ("", "", "which module"),
+        ("wrong_ears", "def load_model(:", "importing wrong_ears raised SyntaxError"),
+        ("lost_ears:lost.pt", HEARING, r"load_model\('lost.pt'\) raised FileNotFoundError"),
+    ],
+)
+def test_a_module_that_does_not_load_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, text: str, words: str
+) -> None:
+    (tmp_path / f"{where.partition(':')[0]}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match=words):
         load_foreign(where)
 
