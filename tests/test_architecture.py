@@ -63,7 +63,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.blocks", "suite.stem", "suite.stem_convolution"),
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
-            *("suite.scoring", "suite.recipe", "suite.storage", "suite.pooling"),
+            *("suite.scoring", "suite.recipe", "suite.complaints", "suite.pooling"),
             *("suite.foreign", "suite.hear_naive", "suite.timm_weights"),
         ),
     ),
