@@ -41,9 +41,9 @@ class Ablation:
     ``design=grid`` fills every cell at every seed, a trial each; ``design=search`` makes ``trials`` by
     a sampler, each scored by the mean of ``seeds`` seeds. ``base`` are the words of the experiment
     that all trials share, to which each axis adds its own. ``score`` names the task and the probe
-    that a search maximises; with a ``cost`` it is weighed against that. A search may give up a trial early:
-    the pruner looks at whole runs alone, of a share of the samples (``rungs``) or of a single seed,
-    which mean the same in every trial.
+    that a search maximises; with a ``cost`` it is weighed against that. A search may give up a trial
+    early: the pruner looks at whole runs alone, of a share of the samples (``rungs``) or of a single
+    seed, which mean the same in every trial.
     """
 
     name: str

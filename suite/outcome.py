@@ -5,11 +5,11 @@ from __future__ import annotations
 import optuna
 from optuna.trial import TrialState
 
-from suite.ablate import REASON, RUNS, SECONDS
 from suite.ablation import Ablation
 from suite.studies import Study, StudyAxis, StudyTrial, confirmation_of
 from suite.study import PARAMS, SEEDS, importances
 from suite.study_runs import CONFIRMED, controls
+from suite.trials import REASON, RUNS, SECONDS
 
 
 def described(study: optuna.Study, ablation: Ablation, about: str, command: str) -> Study:

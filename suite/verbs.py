@@ -216,42 +216,15 @@ def compare(words: list[str]) -> int:
 
 def ablate(words: list[str]) -> int:
     """``ablate ablation=... [trials=N] [confirm=N]``: a study, its price first, then its winner."""
-    from dataclasses import replace
+    from suite.ablate import ablate as run_study
 
-    from suite import ablation, outcome, study_runs
-    from suite.ablate import Training
-    from suite.ablate import ablate as make_trials
-    from suite.comparison import running
-    from suite.configuration import configure
-    from suite.studies import FOLDER, write_study
-    from suite.study import Place, open_study
-
-    asked, about = ablation.read(words)
-    config = configure([*asked.base, *(word for word in words if ablation.is_for_running(word))])
-    workers = [f"workers={config.workers}"]
-    settings = running([*asked.base, *workers], asked.tasks, asked.probes)
-    folder = settings.results / FOLDER / asked.name
-    place = Place(settings.places.runs / FOLDER / asked.name, config.storage)
-    cells = study_runs.check_cells(asked, settings)
-    study = open_study(place, asked)  # refuses another space before anything is spent
-    print(f"study {asked.name}: {study_runs.told_price(asked, cells, settings)}", flush=True)
-    print(f"storage: {place.spelt}", flush=True)
-    if config.dry:
+    done = run_study(words, command(["ablate", *words]), lambda line: print(line, flush=True))
+    if done is None:
         return DONE
-    within = replace(settings, results=folder)
-    study = make_trials(asked, place, Training(within), settings.workers)
-    failures = study_runs.run_cells(study_runs.controls(asked), within)
-    if config.confirm is not None:
-        confirming = study_runs.confirming(asked, within)
-        failures += study_runs.confirm(study, asked, place, confirming, config.confirm)
-    write_study(outcome.described(study, asked, about, command(["ablate", *words])), folder)
-    render(settings.results)
-    for failure in failures:
-        print(
-            f"failed: {failure.run_id}\n  {failure.reason}\n  again: {failure.command}", file=sys.stderr
-        )
-    failed = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "FAIL"]
-    return FAILED if failures or failed else DONE
+    render(done.results)
+    for failure in done.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return FAILED if done.failures else DONE
 
 
 def render(results: Path) -> int:

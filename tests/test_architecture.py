@@ -29,7 +29,8 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
         5,
         True,
         (
-            *("suite.compare", "suite.comparison", "suite.ablate", "suite.gallery"),
+            *("suite.compare", "suite.comparison", "suite.gallery"),
+            *("suite.ablate", "suite.study", "suite.study_runs", "suite.outcome"),
             *("suite.properties", "suite.fetch"),
         ),
     ),
@@ -63,6 +64,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.blocks", "suite.stem", "suite.stem_convolution"),
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
+            *("suite.studies", "suite.axes", "suite.journal"),
             *("suite.scoring", "suite.recipe", "suite.complaints", "suite.pooling"),
             *("suite.foreign", "suite.hear_naive", "suite.timm_weights"),
         ),
@@ -83,7 +85,7 @@ SHARED = {
 ROOMS = {
     "hydra": ("suite.cli", "suite.configuration", "suite.registry"),
     "omegaconf": ("suite.verbs", "suite.configuration", "suite.registry"),
-    "optuna": ("suite.ablate",),
+    "optuna": ("suite.ablate", "suite.study", "suite.journal", "suite.outcome", "suite.study_runs"),
     "matplotlib": (
         *(f"suite.report.{name}" for name in ("plots", "panels", "heatmap", "bumps")),
         *("suite.preview", "suite.analysis"),
