@@ -1,4 +1,4 @@
-"""Ablate: a study is checked and priced, its trials are made, its winner confirmed, its file written."""
+"""Ablate: a study is checked, priced, made, its winner confirmed, and its file written."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ import yaml
 from generators.drawer import UsageError, neighbours
 from suite import drawers
 from suite.axes import Axis, Value, axis_of
-from suite.experiment import CONTROLS, typed
+from suite.drawers import CONTROLS
+from suite.values import typed
 
 FOLDER = Path(__file__).parent / "conf" / "ablation"
 SAMPLERS = ("tpe", "random")

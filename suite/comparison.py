@@ -13,9 +13,10 @@ from generators.drawer import UsageError, neighbours
 from suite import drawers
 from suite.compare import Cell, Settings
 from suite.configuration import configure, experiment_of, plain_config
-from suite.experiment import CONTROLS, typed
+from suite.drawers import CONTROLS
 from suite.pooling import pooling_of
 from suite.pretrain import Keeping, Places
+from suite.values import typed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -16,11 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from generators.drawer import UsageError, conforms, neighbours
 from suite import drawers, recipe, registry
+from suite.drawers import CONTROLS
 from suite.encoder import Architecture
-from suite.experiment import CONTROLS, Experiment, Scale, typed
+from suite.experiment import Experiment, Scale
 from suite.frontend import FrontEnd
 from suite.objectives.base import DecoderSize
 from suite.optimiser import Training
+from suite.values import typed
 
 PRESETS = ("scale", "frontend", "comparison")
 

@@ -30,7 +30,14 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
         True,
         (
             *("suite.compare", "suite.comparison", "suite.gallery"),
-            *("suite.ablate", "suite.study", "suite.study_runs", "suite.outcome"),
+            *(
+                "suite.ablate",
+                "suite.ablation",
+                "suite.trials",
+                "suite.study",
+                "suite.study_runs",
+                "suite.outcome",
+            ),
             *("suite.properties", "suite.fetch"),
         ),
     ),
@@ -64,7 +71,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.blocks", "suite.stem", "suite.stem_convolution"),
             *("suite.frontend", "suite.encoder", "suite.machine", "suite.checkpoint", "suite.metrics"),
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
-            *("suite.studies", "suite.axes", "suite.journal"),
+            *("suite.studies", "suite.axes", "suite.journal", "suite.values"),
             *("suite.scoring", "suite.recipe", "suite.complaints", "suite.pooling"),
             *("suite.foreign", "suite.hear_naive", "suite.timm_weights"),
         ),
@@ -85,7 +92,14 @@ SHARED = {
 ROOMS = {
     "hydra": ("suite.cli", "suite.configuration", "suite.registry"),
     "omegaconf": ("suite.verbs", "suite.configuration", "suite.registry"),
-    "optuna": ("suite.ablate", "suite.study", "suite.journal", "suite.outcome", "suite.study_runs"),
+    "optuna": (
+        "suite.ablate",
+        "suite.trials",
+        "suite.study",
+        "suite.journal",
+        "suite.outcome",
+        "suite.study_runs",
+    ),
     "matplotlib": (
         *(f"suite.report.{name}" for name in ("plots", "panels", "heatmap", "bumps")),
         *("suite.preview", "suite.analysis"),
