@@ -24,14 +24,14 @@ class Journal(JournalFileBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Add one line for each of ``logs``; OSError leaves the file as it was."""
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        with self._mutex, self._path.open("r+b") as file:
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        with self._mutex, self._path.open("r+b", buffering=0) as file:
             end = end_of_lines(self._path)
             file.seek(end)
             try:
                 file.truncate()
-                file.write(lines.encode())
-                file.flush()
+                while lines:  # an unbuffered file takes what there is room for
+                    lines = lines[file.write(lines) :]
                 os.fsync(file.fileno())
             except OSError as error:
                 os.truncate(self._path, end)

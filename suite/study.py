@@ -128,7 +128,6 @@ def sampler_of(ablation: Ablation, number: int) -> optuna.samplers.BaseSampler:
         n_startup_trials=10,
         multivariate=True,
         constant_liar=True,
-        warn_independent_sampling=False,
         seed=seed,
     )
 
@@ -171,28 +170,32 @@ def take(study: optuna.Study, ablation: Ablation, place: Place) -> Trial | None:
     with locked(place), answering(place):
         trials = study.get_trials(deepcopy=False)
         for frozen in trials:
-            if frozen.state == TrialState.RUNNING and is_dead(frozen):
-                if frozen.user_attrs.get(TRIES, 1) < MOST_TRIES:
-                    return claim(Trial(study, frozen._trial_id), frozen.user_attrs.get(TRIES, 1) + 1)
-                given_up = Trial(study, frozen._trial_id)
-                given_up.set_user_attr("reason", f"its worker died {MOST_TRIES} times")
-                study.tell(given_up, state=TrialState.FAIL)
-        waiting = [t for t in trials if t.state == TrialState.WAITING]
+            if frozen.state == TrialState.RUNNING and is_dead(frozen, place):
+                trial, tries = Trial(study, frozen._trial_id), frozen.user_attrs.get(TRIES, 0)
+                if tries < MOST_TRIES:
+                    return suggested(claim(trial, tries + 1), ablation)
+                trial.set_user_attr("reason", f"its worker died {MOST_TRIES} times")
+                study.tell(trial, state=TrialState.FAIL)
+        waiting = sum(trial.state == TrialState.WAITING for trial in trials)
         if not waiting:
             return None
-        study.sampler = sampler_of(ablation, len(trials) - len(waiting))
-        trial = claim(study.ask(), 1)
-        for axis in ablation.asked:
-            if not axis.applies(trial.params):
-                continue
-            if not axis.is_range:
-                trial.suggest_categorical(axis.name, list(axis.choices))
-            elif axis.whole:
-                trial.suggest_int(axis.name, int(axis.low), int(axis.high), log=axis.log)
-            else:
-                trial.suggest_float(axis.name, axis.low, axis.high, log=axis.log)
-        trial.set_user_attr(PARAMS, trial.params)
-        return trial
+        study.sampler = sampler_of(ablation, len(trials) - waiting)
+        return suggested(claim(study.ask(), 1), ablation)
+
+
+def suggested(trial: Trial, ablation: Ablation) -> Trial:
+    """The trial with a value on every axis that applies: as asked for, as before, or as sampled."""
+    for axis in ablation.asked:
+        if not axis.applies(trial.params):
+            continue
+        if not axis.is_range:
+            trial.suggest_categorical(axis.name, list(axis.choices))
+        elif axis.whole:
+            trial.suggest_int(axis.name, int(axis.low), int(axis.high), log=axis.log)
+        else:
+            trial.suggest_float(axis.name, axis.low, axis.high, log=axis.log)
+    trial.set_user_attr(PARAMS, trial.params)
+    return trial
 
 
 def claim(trial: Trial, tries: int) -> Trial:
@@ -220,12 +223,18 @@ def beating(trial: Trial) -> Iterator[None]:
         thread.join()
 
 
-def is_dead(trial: FrozenTrial) -> bool:
-    """Whether the process that runs a trial is gone, or has been silent for two minutes."""
-    if WORKER not in trial.user_attrs:  # killed between taking and signing
-        return trial.datetime_start is None or age(trial.datetime_start.timestamp()) > BEAT
+def is_dead(trial: FrozenTrial, place: Place) -> bool:
+    """Whether the process that runs a trial is gone, or has been silent for two minutes.
+
+    One who takes a trial has none: what this process took before, it has left.
+    """
+    if (
+        WORKER not in trial.user_attrs
+    ):  # killed between taking and signing, or on another host, just now
+        taken = trial.datetime_start
+        return place.storage is None or taken is None or age(taken.timestamp()) > BEAT
     host, process, seen = trial.user_attrs[WORKER]
-    if host == socket.gethostname() and process != os.getpid() and not exists(process):
+    if host == socket.gethostname() and (process == os.getpid() or not exists(process)):
         return True
     return age(seen) > STALE
 
