@@ -37,11 +37,11 @@ def ablate(words: list[str], command: str, say: Callable[[str], None]) -> Done |
     settings = running([*asked.base, f"workers={config.workers}"], asked.tasks, asked.probes)
     place = Place(settings.places.runs / FOLDER / asked.name, config.storage)
     cells = study_runs.check_cells(asked, settings)
-    study = open_study(place, asked)
     say(f"study {asked.name}: {study_runs.told_price(asked, cells, settings)}")
-    say(f"storage: {place.spelt}")
     if config.dry:
         return None
+    study = open_study(place, asked)
+    say(f"storage: {place.spelt}")
     folder = settings.results / FOLDER / asked.name
     within = replace(settings, results=folder)
     make_trials(asked, place, Training(within), settings.workers)

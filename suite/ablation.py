@@ -30,6 +30,9 @@ DECIDED = {  # keys that a study sets itself, and what to type instead
     "run": "sourcebench evaluate run=...",
     "encoder": "comparison.encoders=[suite.hear_naive], of `sourcebench compare`",
 }
+INCIDENTAL = (  # keys of the base that change no score
+    *("paths", "device", "threads", "curve", "checkpoint_seconds", "log_every", "micro_batch"),
+)
 OF_THE_STUDY = ("ablation", "trials", "confirm", "storage", "workers", "dry")  # mean nothing to a run
 
 Params = dict[str, Value]  # what a trial takes on each axis that applies to it
@@ -108,7 +111,7 @@ class Ablation:
         """What decides the meaning of a trial's number: a study goes on only where it is equal."""
         values: dict[str, Any] = {
             "design": self.design,
-            "base": list(self.base),
+            "base": [word for word in self.base if room_of(word) not in INCIDENTAL],
             "axes": {axis.name: axis.plain() for axis in self.asked},
             "score": " ".join(self.scored),
             "tasks": list(self.tasks),
@@ -124,6 +127,11 @@ class Ablation:
 def key_of(params: Params) -> str:
     """A cell as text: equal cells have equal keys."""
     return json.dumps(params, sort_keys=True)
+
+
+def room_of(word: str) -> str:
+    """The first part of a word's key: ``paths`` of ``paths.runs=here``."""
+    return word.partition("=")[0].partition(".")[0]
 
 
 def is_for_running(word: str) -> bool:
@@ -154,7 +162,7 @@ def read(words: list[str]) -> tuple[Ablation, str]:
             raise UsageError(
                 f"{path.name}: an ablation needs {key}. See suite/conf/ablation/size.yaml."
             )
-    joined = [word for word in words if word.split("=")[0].split(".")[0] not in OF_THE_STUDY]
+    joined = [word for word in words if room_of(word) not in OF_THE_STUDY]
     for word in joined:
         key = word.partition("=")[0]
         if key in DECIDED:
