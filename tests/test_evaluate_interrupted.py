@@ -27,7 +27,7 @@ PROBES = ["knn@1", "linear@1"]
 # first one's rows are written.
 MOMENTS = {
     "decoding": "tone_tasks Bells.waveform 20",
-    "embedding": "suite.embed clip_embeddings 6",
+    "embedding": "suite.views clip_views 6",
     "probing": "suite.clip_probe gather 3",
     "writing": "suite.rows asdict 6",  # predictions are there, and the rows' lock is held
 }
