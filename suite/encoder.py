@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -13,15 +14,6 @@ from torch import Tensor, nn
 from generators.drawer import UsageError
 from suite.blocks import initialise, pick, transformer_blocks
 from suite.stem import MultiResolutionStem
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """What an encoder says of a batch of clips."""
-
-    clip: Tensor  # (B, E)
-    frames: Tensor  # (B, T', E)
-    frame_seconds: float  # distance of two frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +133,17 @@ class Encoder(nn.Module):
         tokens = self.with_class_token(self.embedded(images, keep))
         return self.norm(self.blocks(self.norm_first(tokens)))
 
-    def frames(self, images: Tensor) -> Tensor:
-        """One vector per time step ``(B, T', F' * D)``: the band steps side by side (spec 2.4)."""
-        steps, rows = self.grid(images)
-        tokens = self.tokens(images)[:, -steps * rows :]  # (B, N, D)
-        return tokens.unflatten(1, (steps, rows)).flatten(2)
+    def layers(self, images: Tensor) -> Iterator[Tensor]:
+        """What each layer says of all patches in one pass, ``(B, [1 +] N, D)`` each, L + 1 in all.
+
+        First the embedded patches, then the answer of every block; the last one, behind the final norm,
+        is that of :meth:`tokens`, bit for bit.
+        """
+        tokens = self.norm_first(self.with_class_token(self.embedded(images)))
+        for block in self.blocks:
+            yield tokens
+            tokens = block(tokens)
+        yield self.norm(tokens)
 
 
 @lru_cache(maxsize=32)

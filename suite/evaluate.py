@@ -107,7 +107,7 @@ def judge(
             if not left:
                 continue
             hearing = hearing or judged.load(samples_seen)
-            answer = answering(task, hearing, machine, cache, pooled[task.name])
+            answer = answering(task, hearing, machine, cache, pooled[task.name], left)
             decoded = decode(task, cache)  # at our own rate, so that data hashes can be compared
             for probe in left:
                 how = hows[probe]
@@ -169,14 +169,14 @@ def summary(rows: list[Row]) -> str:
 
 
 def answering(
-    task: Task, hearing: Hearing, machine: Machine, cache: Path, pooling: str
+    task: Task, hearing: Hearing, machine: Machine, cache: Path, pooling: str, probes: list[str]
 ) -> Callable[[str], tuple[Answers, dict[str, dict[str, Any]]]]:
-    """What probes answer for the task, by their name; each view of it is embedded once for all."""
+    """What probes answer for the task, by their name; all they read is embedded in one pass."""
     if task.kind == "events":
         frames = embed_frames(task, hearing, machine, cache)
         return lambda probe: probe_events(task, probe, frames)
-    read = views(task, hearing, machine, cache, pooling)
-    return lambda probe: probe_task(task, probe, read(reads_of(probe)))
+    read = views(task, hearing, machine, cache, {reads_of(probe) for probe in probes}, pooling)
+    return lambda probe: probe_task(task, probe, read[reads_of(probe)])
 
 
 def rows_of(

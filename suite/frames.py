@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,15 @@ from torch import Tensor
 
 from generators.drawer import BadData
 from suite.checkpoint import Trained
+from suite.chunks import MEL_STEP, mel_steps, time_steps
 from suite.decode import Decoded, decode
-from suite.embed import Hearing, at_evaluation, content_key, in_batches, mel_statistics, time_steps
+from suite.embed import Hearing, at_evaluation, content_key, keep
 from suite.foreign import Foreign
+from suite.kept import one_file
 from suite.machine import Machine
 from tasks.base import Task
 
 FRAMING = "patch-steps@1"  # what a frame embedding is; its name is part of every cached embedding
-MEL_STEP = 16  # log-mel frames of one step of the control without a network: an encoder's patch
 FRAME_SECONDS = 0.01  # hop of both front-ends
 EVEN = 0.001  # seconds that a foreign encoder's timestamps may be off an even grid
 
@@ -58,21 +58,8 @@ def embed_frames(task: Task, hearing: Hearing, machine: Machine, cache: Path) ->
     decoded = decode(task, cache, hearing.sample_rate)
     made_of, heard, steps = steps_heard(hearing, decoded, machine, cache)
     path = cache / "frames" / f"{task.name}-{content_key(made_of)}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")  # runs side by side share the cache
-        ends = np.cumsum(steps.counts)
-        vectors: np.ndarray | None = None
-        title, ours = f"embedding {task.name}", isinstance(hearing, Trained)
-        for positions, said in in_batches(decoded, machine, title, heard, side_by_side=ours):
-            if vectors is None:
-                shape = (int(ends[-1]), said.shape[2])
-                vectors = np.lib.format.open_memmap(part, "w+", np.float32, shape)
-            for position, rows in zip(positions, said, strict=True):
-                vectors[ends[position] - steps.counts[position] : ends[position]] = rows
-        assert isinstance(vectors, np.memmap)
-        vectors.flush()
-        part.replace(path)
+    kept, ours = {"frames": one_file(path, steps.counts)}, isinstance(hearing, Trained)
+    keep(kept, decoded, machine, f"embedding {task.name}", heard, side_by_side=ours)
     return Frames(np.load(path, mmap_mode="r"), steps.counts, steps.first, steps.hop)
 
 
@@ -87,21 +74,21 @@ class Steps:
 
 def steps_heard(
     hearing: Hearing, decoded: Decoded, machine: Machine, cache: Path
-) -> tuple[list[Any], Callable[[Tensor], Tensor], Steps]:
+) -> tuple[list[Any], Callable[[Tensor, list[str]], dict[str, Tensor]], Steps]:
     """What decides the frame embeddings of a task, the call from waveforms to them, and their times."""
     made_of: list[Any]
     if isinstance(hearing, Foreign):
         made_of = ["timestamps@1", hearing.fingerprint, decoded.data_hash]
         times = told(hearing, decoded, machine)
-        return made_of, lambda waveforms: hearing.timestamps(waveforms)[0], times
+        return made_of, lambda waveforms, _: {"frames": hearing.timestamps(waveforms)[0]}, times
     frontend, encoder = at_evaluation(hearing.frontend, decoded, cache), hearing.encoder
     step = MEL_STEP if encoder is None else encoder.patch[1]
 
-    def heard(waveforms: Tensor) -> Tensor:
+    def heard(waveforms: Tensor, _names: list[str]) -> dict[str, Tensor]:
         raw = frontend.log_mel(waveforms)
         if encoder is None:
-            return mel_steps(frontend.pad_frames(raw, -(-raw.shape[2] // step) * step))
-        return time_steps(encoder, frontend, raw, machine)
+            return {"frames": mel_steps(frontend, raw)}
+        return {"frames": time_steps(encoder, frontend, raw, machine)}
 
     counts = np.array([-(-frontend.count_frames(int(n)) // step) for n in decoded.lengths])
     first = frontend.first_centre + (step - 1) / 2 * FRAME_SECONDS
@@ -128,9 +115,3 @@ def told(foreign: Foreign, decoded: Decoded, machine: Machine) -> Steps:
             )
     counts = np.array([len(times[int(length)]) for length in decoded.lengths])
     return Steps(counts, float(longest[0]), hop)
-
-
-def mel_steps(raw: Tensor) -> Tensor:
-    """Log-mel statistics ``(B, T / 16, 4 F)`` of every 16 frames of ``(B, F, T)``."""
-    windows = raw.unfold(2, MEL_STEP, MEL_STEP).transpose(1, 2)  # (B, T', F, 16)
-    return mel_statistics(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])

@@ -17,7 +17,7 @@ from torch import Tensor
 from generators.drawer import BadData, UsageError
 from suite import checkpoint
 from suite.checkpoint import Trained
-from suite.embed import clip_embeddings, mel_statistics
+from suite.chunks import clip_embeddings, mel_statistics
 from suite.experiment import Experiment, experiment_from
 from suite.foreign import Foreign, load_foreign
 from suite.frontend import FrontEnd

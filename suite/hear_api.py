@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import generators
 from generators.drawer import UsageError
 from suite import checkpoint
-from suite.embed import clip_embeddings, time_steps
+from suite.chunks import clip_embeddings, time_steps
 from suite.encoder import Encoder
 from suite.experiment import Experiment, experiment_from
 from suite.frames import FRAME_SECONDS

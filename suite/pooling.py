@@ -10,39 +10,42 @@ from torch import Tensor
 
 from generators.drawer import UsageError
 from suite.drawers import newest
-from suite.encoder import Architecture, Encoder
+from suite.encoder import Architecture
+
+Grid = tuple[int, int]  # time steps and band steps of a chunk
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pooling:
     """One way from tokens to a clip's embedding; the same name means the same numbers.
 
-    A clip is read chunk by chunk, and no pooling keeps the chunks of a long one. ``heard`` gives the
-    vectors ``(B, t, E)``, float32, of a chunk of standardised log-mels ``(B, F, T)``; ``in_passing``
-    makes of all chunks' vectors the embedding ``(B, E')``. ``at_once`` does the same faster, from the
-    vectors of a whole clip, where a clip is short.
+    A clip is read chunk by chunk, and no pooling keeps the chunks of a long one. ``vectors`` takes the
+    vectors ``(B, t, E)`` from a chunk's tokens ``(B, [1 +] N, D)``, float32, on a grid (T', F');
+    ``in_passing`` makes of all chunks' vectors the embedding ``(B, E')``. ``at_once`` does the same
+    faster, from the vectors of a whole clip, where a clip is short.
     """
 
     name: str
-    heard: Callable[[Encoder, Tensor], Tensor]
+    vectors: Callable[[Tensor, Grid], Tensor]
     in_passing: Callable[[Iterable[Tensor]], Tensor]
     at_once: Callable[[Tensor], Tensor] | None = None
     needs_class_token: bool = False
 
 
-def stacked_bands(encoder: Encoder, images: Tensor) -> Tensor:
-    """One vector per time step, its band steps side by side: ``(B, T', F' * D)``."""
-    return encoder.frames(images).float()
+def stacked_bands(tokens: Tensor, grid: Grid) -> Tensor:
+    """One vector per time step, its band steps side by side: ``(B, T', F' * D)`` (spec 2.4)."""
+    steps, rows = grid
+    return tokens[:, -steps * rows :].unflatten(1, grid).flatten(2)
 
 
-def mean_of_bands(encoder: Encoder, images: Tensor) -> Tensor:
+def mean_of_bands(tokens: Tensor, grid: Grid) -> Tensor:
     """The mean over the band steps of every time step ``(B, T', D)``."""
-    return stacked_bands(encoder, images).unflatten(2, (-1, encoder.width)).mean(dim=2)
+    return stacked_bands(tokens, grid).unflatten(2, (grid[1], -1)).mean(dim=2)
 
 
-def class_token(encoder: Encoder, images: Tensor) -> Tensor:
+def class_token(tokens: Tensor, _grid: Grid) -> Tensor:
     """The class token as a single step ``(B, 1, D)``."""
-    return encoder.tokens(images)[:, :1].float()
+    return tokens[:, :1]
 
 
 def mean_in_passing(chunks: Iterable[Tensor]) -> Tensor:
@@ -98,21 +101,21 @@ POOLINGS = {
         # ours (LOG.md, 2026-11-20)
         Pooling(
             name="mean-std-change@1",
-            heard=stacked_bands,
+            vectors=stacked_bands,
             in_passing=mean_std_change_in_passing,
             at_once=mean_std_change,
         ),
         # MSM-MAE and M2D (spec 2.4)
-        Pooling(name="frequency-stacked@1", heard=stacked_bands, in_passing=mean_in_passing),
+        Pooling(name="frequency-stacked@1", vectors=stacked_bands, in_passing=mean_in_passing),
         # EAT and CAT (spec bootstrap A.8); every chunk of a long clip counts alike
         Pooling(
             name="class-token@1",
-            heard=class_token,
+            vectors=class_token,
             in_passing=mean_in_passing,
             needs_class_token=True,
         ),
         # AudioPG and Audio-MAE (spec 1.7, 3.4)
-        Pooling(name="patch-mean@1", heard=mean_of_bands, in_passing=mean_in_passing),
+        Pooling(name="patch-mean@1", vectors=mean_of_bands, in_passing=mean_in_passing),
     )
 }
 

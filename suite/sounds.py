@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,8 @@ from torch import Tensor
 
 from suite.checkpoint import Trained
 from suite.decode import decode
-from suite.embed import at_evaluation, content_key, in_batches
+from suite.embed import at_evaluation, content_key, keep
+from suite.kept import one_file
 from suite.machine import Machine
 from suite.probes.base import Sounds
 from tasks.base import Task
@@ -31,21 +31,11 @@ def sounds_of(task: Task, trained: Trained, machine: Machine, cache: Path) -> So
     counts = np.array([frontend.count_frames(int(n)) for n in decoded.lengths]).clip(min=1)
     key = content_key([IMAGES, decoded.data_hash, frontend.family, frontend.bands])
     path = cache / "log_mels" / f"{task.name}-{key}.npy"
-    ends = np.cumsum(counts)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")  # runs side by side share the cache
-        shape = (int(ends[-1]), frontend.bands)
-        images = np.lib.format.open_memmap(part, "w+", np.float16, shape)
 
-        def heard(waveforms: Tensor) -> Tensor:
-            return frontend.log_mel(waveforms).transpose(1, 2).half()  # (B, T, F)
+    def heard(waveforms: Tensor, _names: list[str]) -> dict[str, Tensor]:
+        return {"images": frontend.log_mel(waveforms).transpose(1, 2).half()}  # (B, T, F)
 
-        for positions, batch in in_batches(decoded, machine, f"log-mels of {task.name}", heard):
-            for position, image in zip(positions, batch, strict=True):
-                images[ends[position] - counts[position] : ends[position]] = image
-        images.flush()
-        part.replace(path)
+    keep({"images": one_file(path, counts)}, decoded, machine, f"log-mels of {task.name}", heard)
     stored = np.asarray(np.load(path, mmap_mode="r"))
-    images_of = [rows.T for rows in np.split(stored, ends[:-1])]
+    images_of = [rows.T for rows in np.split(stored, np.cumsum(counts)[:-1])]
     return Sounds(images_of, trained.encoder, frontend, torch.device(machine.device))

@@ -47,7 +47,8 @@ def words(place: Path, study: dict, *more: str) -> list[str]:
     """The command, its study a file below ``place``."""
     path = place / "mine.yaml"
     path.write_text(f"# Mine.\n{yaml.safe_dump(study)}")
-    paths = [f"paths.{name}={place / name}" for name in ("runs", "cache", "results")]
+    paths = [f"paths.{name}={place / name}" for name in ("runs", "results")]
+    paths.append(f"paths.cache={place.parent / 'cache'}")  # decoded clips, for all tests of a session
     return ["ablate", f"ablation={path}", *paths, *more]
 
 

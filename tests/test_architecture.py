@@ -50,7 +50,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     (3.2, False, ("suite.judged", "suite.hear_api")),
     (3, False, ("suite.experiment", "suite.doctor", "suite.frame_probe", "suite.tokens")),
     (1.5, False, ("suite.health",)),
-    (2, False, ("suite.registry", "suite.step", "suite.frames", "suite.layers", "suite.sounds")),
+    (2, False, ("suite.registry", "suite.step", "suite.frames", "suite.sounds")),
     (
         1,
         False,
@@ -73,6 +73,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
             *("suite.studies", "suite.axes", "suite.journal", "suite.values"),
             *("suite.scoring", "suite.recipe", "suite.complaints", "suite.pooling"),
+            *("suite.chunks", "suite.kept"),
             *("suite.foreign", "suite.hear_naive", "suite.timm_weights"),
         ),
     ),

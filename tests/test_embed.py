@@ -14,14 +14,32 @@ import soundfile
 import tiny_runs
 import torch
 from tone_tasks import FRONTEND, LABELS, Files, Tones, encoder, raw_images, trained
+from torch import Tensor
 
 import tasks.drawer
 from generators.drawer import DataMissing
-from suite import embed as embedding
-from suite.decode import Decoded, decode
-from suite.embed import clip_embeddings, embed, equal_lengths, mel_statistics
+from suite import kept
+from suite import views as viewing
+from suite.checkpoint import Trained
+from suite.chunks import Said, clip_embeddings, clip_views, mel_statistics
+from suite.decode import decode
+from suite.embed import equal_lengths
+from suite.encoder import Encoder
 from suite.frontend import FrontEnd
+from suite.machine import Machine
 from suite.pooling import mean_std_change_in_passing
+from suite.views import views
+from tasks.base import Task
+
+CLIPS = 48  # of the task Tones
+
+
+def embed(task: Task, hearing: Trained, machine: Machine, cache: Path) -> np.ndarray:
+    """The embeddings of a task's clips ``(clips, E)``."""
+    clips = views(task, hearing, machine, cache, ["clip"])["clip"]
+    assert isinstance(clips, Tensor)
+    return clips.numpy()
+
 
 # ---------------------------------------------------------------------------------------------------
 # Embeddings
@@ -49,7 +67,8 @@ def test_long_clips_are_read_chunk_by_chunk() -> None:
     """Mean, deviation and deviation of changes over the time steps of all chunks, written out."""
     raw, model = raw_images(112), encoder()
     images = FRONTEND.standardise(raw)
-    frames = torch.cat([model.frames(images[:, :, i : i + 48]) for i in (0, 48, 96)], dim=1)
+    chunks = [model.tokens(images[:, :, i : i + 48])[:, 1:] for i in (0, 48, 96)]
+    frames = torch.cat(chunks, dim=1).view(5, -1, 5 * 16)  # five band steps side by side
     assert frames.shape[1] == 7
     changes = frames[:, 1:] - frames[:, :-1]
     spreads = [part.var(1, correction=0).sqrt() for part in (frames, changes)]
@@ -111,7 +130,7 @@ def test_embeddings_are_cached_by_what_made_them(
     other = embed(Tones(), trained(1), machine, tmp_path)
     assert first.shape == (48, 240)
     assert not np.allclose(first, other)
-    monkeypatch.setattr(embedding, "clip_embeddings", None)  # computing again would fail
+    monkeypatch.setattr(viewing, "clip_views", None)  # computing again would fail
     assert np.array_equal(embed(Tones(), trained(), machine, tmp_path), first)
     assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 2
     assert not list(tmp_path.rglob("*.part"))
@@ -120,24 +139,28 @@ def test_embeddings_are_cached_by_what_made_them(
 def test_a_killed_embedding_goes_on_behind_what_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twelve clips at a time: the second twelve fail once, and the first are not embedded again."""
-    machine, task = tiny_runs.machine(), Tones()
+    """Twelve clips a part, in three lengths: of one that is killed in the second, the first is there.
+
+    The bits are those of an embedding that nothing interrupted.
+    """
+    monkeypatch.setattr(kept, "PART", 12)
+    machine, task, heard = tiny_runs.machine(), Tones(), []
     whole = embed(task, trained(), machine, tmp_path / "whole")
-    monkeypatch.setattr(embedding, "PART", 12)
-    embedded, clips = [], embedding.embed_clips
 
-    def failing(decoded: Decoded, *rest: Any, **more: Any) -> np.ndarray:
-        embedded.append(len(decoded.hashes))
-        if len(embedded) == 2:
+    def failing(model: Encoder, frontend: FrontEnd, raw: Tensor, *rest: Any) -> dict[Said, Tensor]:
+        heard.append(len(raw))
+        if len(heard) == 5:
             raise KeyboardInterrupt
-        return clips(decoded, *rest, **more)
+        return clip_views(model, frontend, raw, *rest)
 
-    monkeypatch.setattr(embedding, "embed_clips", failing)
+    monkeypatch.setattr(viewing, "clip_views", failing)
     with pytest.raises(KeyboardInterrupt):
         embed(task, trained(), machine, tmp_path / "parts")
+    assert sum(heard[:3]) == 12
+    heard_before = len(heard)
     found = embed(task, trained(), machine, tmp_path / "parts")
-    assert embedded == [12, 12, 12, 12, 12]  # one done, one interrupted, then the other three
-    np.testing.assert_allclose(found, whole, rtol=1e-4, atol=1e-5)
+    assert sum(heard[heard_before:]) == CLIPS - 12
+    assert np.array_equal(found, whole)
     assert [path.name for path in (tmp_path / "parts" / "embeddings").iterdir()] == [
         path.name for path in (tmp_path / "whole" / "embeddings").iterdir()
     ]

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +14,8 @@ from torch import Tensor
 from generators.drawer import UsageError
 from suite.blocks import attend, last_tokens, pick, transformer_blocks
 from suite.configuration import configure, experiment_of
-from suite.encoder import Encoder, sine_cosine_2d
+from suite.encoder import Architecture, Encoder, sine_cosine_2d
+from suite.pooling import stacked_bands
 
 SMALL = {"width": 32, "depth": 2, "heads": 4}
 
@@ -142,9 +145,20 @@ def test_patches_that_are_not_kept_are_never_read() -> None:
 
 def test_a_frame_holds_its_band_steps_side_by_side() -> None:
     model = encoder()
-    frames, tokens = model.frames(image()), model.tokens(image())
+    tokens = model.tokens(image())
+    frames = stacked_bands(tokens, model.grid(image()))
     assert frames.shape == (2, 13, 5 * 32)
     assert torch.equal(frames[:, 4, 2 * 32 : 3 * 32], tokens[:, 1 + 4 * 5 + 2])
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_the_last_layer_is_the_tokens_bit_for_bit(norm: Literal["pre", "post"]) -> None:
+    torch.manual_seed(0)
+    model = Encoder(width=32, depth=3, heads=2, architecture=Architecture(norm=norm)).eval()
+    layers = list(model.layers(image()))
+    assert len(layers) == 4
+    assert torch.equal(layers[-1], model.tokens(image()))
+    assert torch.equal(layers[2], model.blocks[1](layers[1]))
 
 
 def test_an_image_has_the_same_tokens_in_any_batch() -> None:

@@ -21,7 +21,6 @@ from torch import Tensor
 import suite
 from generators.drawer import UsageError
 from suite import checkpoint, cli, hear_api
-from suite.embed import embed
 from suite.evaluate import evaluate
 from suite.experiment import experiment_from
 from suite.export import Wanted, export
@@ -29,6 +28,7 @@ from suite.foreign import load_foreign
 from suite.health import check
 from suite.judged import load as load_run
 from suite.rows import POOLING
+from suite.views import views
 
 MACHINE = tiny_runs.machine()
 
@@ -63,14 +63,15 @@ def test_a_run_behind_hears_calls_says_what_its_evaluation_heard(run: Path, plac
     values, _ = checkpoint.read_experiment(run)
     trained = load_run(run, experiment_from(values), MACHINE, None)
     task = Tones()
-    expected = embed(task, trained, MACHINE, place / "cache")
+    expected = views(task, trained, MACHINE, place / "cache", ["clip"])["clip"]
+    assert isinstance(expected, torch.Tensor)
     model = suite.load(out)
     for position in (0, 5):
         samples, rate = task.waveform(position)
         assert rate == model.sample_rate
         rounded = np.round(samples * 32767) / 32767  # as decoded sounds are stored
         scene = hear_api.get_scene_embeddings(torch.from_numpy(rounded)[None].float(), model)
-        np.testing.assert_allclose(scene[0].numpy(), expected[position], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(scene[0].numpy(), expected[position].numpy(), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("pooling", ["mean-std-change", "class-token"])

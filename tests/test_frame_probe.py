@@ -19,9 +19,10 @@ from generators.drawer import UsageError
 from suite import frames as framing
 from suite import probes
 from suite.checkpoint import Trained
+from suite.chunks import mel_steps, time_steps
 from suite.evaluate import evaluate
 from suite.frame_probe import frame_targets, probe_events, task_events
-from suite.frames import Frames, embed_frames, mel_steps
+from suite.frames import Frames, embed_frames
 from suite.frontend import FrontEnd
 from suite.probes import networks, side_by_side
 from suite.probes.base import Examples
@@ -49,7 +50,7 @@ def test_frames_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     machine = tiny_runs.machine()
     first = embed_frames(Beeps(), trained(), machine, tmp_path)
     assert first.vectors.shape == (12 * 51, 5 * 16)
-    monkeypatch.setattr(framing, "in_batches", None)
+    monkeypatch.setattr(framing, "time_steps", None)  # computing again would fail
     assert np.array_equal(embed_frames(Beeps(), trained(), machine, tmp_path).vectors, first.vectors)
     assert not list(tmp_path.rglob("*.part"))
 
@@ -57,16 +58,15 @@ def test_frames_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_encoders_frames_are_its_time_steps() -> None:
     raw, model = raw_images(96), encoder()
     images = FRONTEND.standardise(raw)
-    expected = torch.cat([model.frames(images[:, :, :48]), model.frames(images[:, :, 48:])], dim=1)
-    from suite.embed import time_steps
-
+    chunks = [model.tokens(images[:, :, first : first + 48])[:, 1:] for first in (0, 48)]
+    expected = torch.cat(chunks, dim=1).view(5, 6, 5 * 16)  # five band steps side by side
     measured = time_steps(model, FRONTEND, raw, tiny_runs.machine())
     torch.testing.assert_close(measured, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_control_summarises_sixteen_frames_at_a_time() -> None:
     raw = raw_images(48)
-    steps = mel_steps(raw)
+    steps = mel_steps(FRONTEND, raw)
     assert steps.shape == (5, 3, 4 * 80)
     torch.testing.assert_close(steps[:, 1, :80], raw[:, :, 16:32].mean(dim=2))
 

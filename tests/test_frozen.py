@@ -17,7 +17,7 @@ from torch import Tensor
 
 from generators.drawer import BadData, UsageError
 from suite import checkpoint, frozen
-from suite.embed import mel_statistics
+from suite.chunks import mel_statistics
 from suite.experiment import Experiment
 from suite.objectives.base import Frozen
 from suite.pretrain import open_stream

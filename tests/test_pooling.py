@@ -24,11 +24,11 @@ from tone_tasks import FRONTEND, Tones, encoder, raw_images, trained
 from torch import Tensor
 
 from generators.drawer import UsageError
-from suite import cli, comparison
-from suite import embed as embedding
+from suite import chunks, cli, comparison
 from suite import evaluate as evaluation
+from suite import views as viewing
+from suite.chunks import clip_embeddings
 from suite.configuration import configure
-from suite.embed import clip_embeddings, embed
 from suite.encoder import Architecture, Encoder
 from suite.evaluate import evaluate
 from suite.judged import poolings
@@ -36,6 +36,7 @@ from suite.pooling import POOLINGS, pooling_of
 from suite.report import plots, render
 from suite.rows import POOLING, Row, add_rows, predictions_of, read_rows
 from suite.verify import verify
+from suite.views import views
 
 NAMES = list(POOLINGS)
 PAPERS = ("frequency-stacked@1", "class-token@1", "patch-mean@1")
@@ -99,7 +100,7 @@ def test_a_clip_is_padded_to_whole_patches_only(name: str) -> None:
 def test_a_long_clip_is_pooled_in_passing_to_the_same_numbers(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedding, "BLOCK", 100)
+    monkeypatch.setattr(chunks, "BLOCK", 100)
     raw = raw_images(480)
     assert torch.allclose(pooled(name, raw), direct(name, raw), atol=1e-5)
 
@@ -108,14 +109,14 @@ def test_a_long_clip_is_pooled_in_passing_to_the_same_numbers(
 def test_the_chunks_of_a_long_clip_are_not_kept(name: str) -> None:
     alive: weakref.WeakSet[Tensor] = weakref.WeakSet()
 
-    def chunks() -> Iterator[Tensor]:
+    def passing() -> Iterator[Tensor]:
         for seed in range(20):
             chunk = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(seed))
             alive.add(chunk)
             assert len(alive) <= 2  # this one and the one before it
             yield chunk
 
-    assert POOLINGS[name].in_passing(chunks()).isfinite().all()
+    assert POOLINGS[name].in_passing(passing()).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -194,13 +195,19 @@ def test_embeddings_of_two_poolings_are_cached_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = tiny_runs.machine()
-    made = {name: embed(Tones(), trained(), machine, tmp_path, name) for name in NAMES}
+
+    def embed(name: str) -> Tensor:
+        clips = views(Tones(), trained(), machine, tmp_path, ["clip"], name)["clip"]
+        assert isinstance(clips, Tensor)
+        return clips
+
+    made = {name: embed(name) for name in NAMES}
     sizes = {name: table.shape[1] for name, table in made.items()}
     assert list(sizes.values()) == [3 * BANDS * WIDTH, BANDS * WIDTH, WIDTH, WIDTH]
     assert len(list((tmp_path / "embeddings").glob("*.npy"))) == len(NAMES)
-    monkeypatch.setattr(embedding, "clip_embeddings", None)  # computing again would fail
+    monkeypatch.setattr(viewing, "clip_views", None)  # computing again would fail
     for name in NAMES:
-        assert (embed(Tones(), trained(), machine, tmp_path, name) == made[name]).all()
+        assert torch.equal(embed(name), made[name])
 
 
 def test_two_poolings_of_one_run_are_two_rows_and_skipped_when_done(

@@ -18,16 +18,17 @@ from beep_task import Beeps
 from tone_tasks import FRONTEND, Tones, encoder, raw_images, trained
 
 from generators.drawer import BadData, UsageError
-from suite import layers as layering
+from suite import kept as keeping
 from suite import tokens as tokening
+from suite import views as viewing
 from suite.checkpoint import Trained
+from suite.chunks import clip_views
 from suite.decode import decode
+from suite.embed import Hearing
 from suite.encoder import Architecture, Encoder
 from suite.evaluate import evaluate
 from suite.frontend import FrontEnd
-from suite.layers import clip_layers, embed_layers
-from suite.rows import POOLING, predictions_of, read_predictions
-from suite.tokens import clip_tokens, embed_tokens
+from suite.probes.base import Tokens
 from suite.views import check_reads, reads_of, views
 
 CONTROL = Trained(None, FrontEnd(bands=64), "mel_statistics@1")
@@ -42,6 +43,28 @@ def plain(class_token: bool) -> Encoder:
     return model.eval().requires_grad_(False)
 
 
+def clip_tokens(model: Encoder, raw: torch.Tensor) -> torch.Tensor:
+    return clip_views(model, FRONTEND, raw, tiny_runs.machine(), ["tokens"])["tokens"]
+
+
+def clip_layers(model: Encoder, raw: torch.Tensor) -> torch.Tensor:
+    return clip_views(model, FRONTEND, raw, tiny_runs.machine(), ["layers"])["layers"]
+
+
+def embed_tokens(cache: Path, hearing: Hearing | None = None) -> Tokens:
+    """The tokens of the task Tones."""
+    made = views(Tones(), hearing or trained(), tiny_runs.machine(), cache, ["tokens"])["tokens"]
+    assert isinstance(made, Tokens)
+    return made
+
+
+def embed_layers(cache: Path, hearing: Hearing | None = None) -> torch.Tensor:
+    """The layers of the task Tones."""
+    made = views(Tones(), hearing or trained(), tiny_runs.machine(), cache, ["layers"])["layers"]
+    assert isinstance(made, torch.Tensor)
+    return made
+
+
 # ---------------------------------------------------------------------------------------------------
 # What is computed
 
@@ -49,29 +72,27 @@ def plain(class_token: bool) -> Encoder:
 @pytest.mark.parametrize("class_token", [True, False])
 @pytest.mark.parametrize("frames", [10, 48, 100, 480])
 def test_tokens_do_not_depend_on_the_batch(frames: int, class_token: bool) -> None:
-    model, machine, raw = plain(class_token), tiny_runs.machine(), raw_images(frames)
-    together = clip_tokens(model, FRONTEND, raw, machine)
-    alone = [clip_tokens(model, FRONTEND, raw[i : i + 1], machine) for i in range(5)]
+    model, raw = plain(class_token), raw_images(frames)
+    together = clip_tokens(model, raw)
+    alone = [clip_tokens(model, raw[i : i + 1]) for i in range(5)]
     steps, chunks = -(-frames // 16), -(-frames // CHUNK)
     assert together.shape == (5, BANDS * steps + chunks * class_token, 16)
     torch.testing.assert_close(together, torch.cat(alone), rtol=0.0, atol=1e-5)
 
 
 def test_a_clip_is_padded_to_whole_patches_only() -> None:
-    machine, raw = tiny_runs.machine(), raw_images(50)
+    raw = raw_images(50)
     padded = FRONTEND.pad_frames(raw, 64)
-    expected = clip_tokens(encoder(), FRONTEND, padded, machine)
-    torch.testing.assert_close(
-        clip_tokens(encoder(), FRONTEND, raw, machine), expected, rtol=0.0, atol=1e-5
-    )
+    expected = clip_tokens(encoder(), padded)
+    torch.testing.assert_close(clip_tokens(encoder(), raw), expected, rtol=0.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("class_token", [True, False])
 def test_a_long_clip_is_its_chunks_as_short_clips(class_token: bool) -> None:
-    model, machine, raw = plain(class_token), tiny_runs.machine(), raw_images(112)
+    model, raw = plain(class_token), raw_images(112)
     parts = [raw[:, :, first : first + CHUNK] for first in (0, 48, 96)]
-    short = torch.cat([clip_tokens(model, FRONTEND, part, machine) for part in parts], dim=1)
-    measured = clip_tokens(model, FRONTEND, raw, machine)
+    short = torch.cat([clip_tokens(model, part) for part in parts], dim=1)
+    measured = clip_tokens(model, raw)
     torch.testing.assert_close(measured, short, rtol=0.0, atol=1e-5)
     direct = [model.tokens(FRONTEND.standardise(part)) for part in parts]
     torch.testing.assert_close(measured, torch.cat(direct, dim=1), rtol=0.0, atol=1e-5)
@@ -94,16 +115,16 @@ def test_layers_are_means_over_the_patches_of_all_chunks(norm: str, class_token:
     skipped = int(class_token)
     expected = [torch.cat([said[:, skipped:] for said in layer], dim=1) for layer in heard]
     expected[2] = model.norm(expected[2])
-    measured = clip_layers(model, FRONTEND, raw, tiny_runs.machine())
+    measured = clip_layers(model, raw)
     assert measured.shape == (5, 3, 16)
     means = torch.stack([layer.mean(dim=1) for layer in expected], dim=1)
     torch.testing.assert_close(measured, means, rtol=0.0, atol=1e-5)
 
 
 def test_the_last_layer_is_the_mean_of_the_tokens() -> None:
-    model, raw, machine = plain(False), raw_images(112), tiny_runs.machine()
-    mean = clip_tokens(model, FRONTEND, raw, machine).mean(dim=1)
-    last = clip_layers(model, FRONTEND, raw, machine)[:, -1]
+    model, raw = plain(False), raw_images(112)
+    mean = clip_tokens(model, raw).mean(dim=1)
+    last = clip_layers(model, raw)[:, -1]
     torch.testing.assert_close(last, mean, rtol=0.0, atol=1e-5)
 
 
@@ -112,43 +133,40 @@ def test_the_last_layer_is_the_mean_of_the_tokens() -> None:
 
 
 def test_tokens_are_stored_in_the_order_of_the_clips(tmp_path: Path) -> None:
-    task, machine = Tones(), tiny_runs.machine()
-    tokens = embed_tokens(task, trained(), machine, tmp_path)
-    decoded = decode(task, tmp_path)
+    tokens = embed_tokens(tmp_path)
+    decoded = decode(Tones(), tmp_path)
     assert len(tokens) == CLIPS
     assert sorted(set(tokens.counts.tolist())) == [4 * BANDS + 2, 5 * BANDS + 2]
     for position in range(0, CLIPS, 7):
         raw = FRONTEND.log_mel(decoded.waveforms(np.array([position])))
-        alone = clip_tokens(encoder(), FRONTEND, raw, machine)[0]
+        alone = clip_tokens(encoder(), raw)[0]
         assert tokens.vectors[position].dtype == np.float16
         assert np.allclose(tokens.vectors[position], alone, atol=2e-3)
-    again = embed_tokens(task, trained(), machine, tmp_path)
+    again = embed_tokens(tmp_path)
     assert all(map(np.array_equal, tokens.vectors, again.vectors))
     assert len(list((tmp_path / "tokens").glob("*/"))) == 1
-    embed_tokens(task, trained(1), machine, tmp_path)
-    embed_tokens(task, replace(trained(), frontend=replace(FRONTEND, std=5.0)), machine, tmp_path)
+    embed_tokens(tmp_path, trained(1))
+    embed_tokens(tmp_path, replace(trained(), frontend=replace(FRONTEND, std=5.0)))
     assert len(list((tmp_path / "tokens").glob("*/"))) == 3
 
 
 def test_what_was_embedded_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    machine = tiny_runs.machine()
-    tokens = embed_tokens(Tones(), trained(), machine, tmp_path)
-    layers = embed_layers(Tones(), trained(), machine, tmp_path)
+    tokens = embed_tokens(tmp_path)
+    layers = embed_layers(tmp_path)
     assert layers.shape == (CLIPS, 2, 16)
     assert "tokens of tones: 48 clips" in capsys.readouterr().err
-    monkeypatch.setattr(tokening, "in_batches", None)  # computing again would fail
-    monkeypatch.setattr(layering, "in_batches", None)
-    again = embed_tokens(Tones(), trained(), machine, tmp_path)
+    monkeypatch.setattr(viewing, "clip_views", None)  # computing again would fail
+    again = embed_tokens(tmp_path)
     assert all(map(np.array_equal, tokens.vectors, again.vectors))
-    assert np.array_equal(embed_layers(Tones(), trained(), machine, tmp_path), layers)
+    assert torch.equal(embed_layers(tmp_path), layers)
     assert "GB" not in capsys.readouterr().err  # nothing is spent
     assert not list(tmp_path.rglob("*.part"))
 
 
 def test_the_price_is_printed_and_is_what_the_files_take(tmp_path: Path, capsys: Captured) -> None:
-    embed_tokens(Tones(), trained(), tiny_runs.machine(), tmp_path)
+    embed_tokens(tmp_path)
     (file,) = (tmp_path / "tokens").rglob("*.npy")
     tokens = 33 * (4 * BANDS + 2) + 15 * (5 * BANDS + 2)
     expected = f"tokens of tones: 48 clips, {tokens:,} tokens of 16 numbers, 0.00 GB to write to "
@@ -164,40 +182,42 @@ def shards_of(monkeypatch: pytest.MonkeyPatch, clips: int) -> None:
 def test_the_tokens_of_many_files_are_those_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = embed_tokens(Tones(), trained(), tiny_runs.machine(), tmp_path)
+    one = embed_tokens(tmp_path)
     shards_of(monkeypatch, 10)
-    many = embed_tokens(Tones(), trained(), tiny_runs.machine(), tmp_path)
+    many = embed_tokens(tmp_path)
     assert len(list((tmp_path / "tokens").rglob("*.npy"))) == 1 + 5
     for first, second in zip(one.vectors, many.vectors, strict=True):
         assert np.allclose(first, second, atol=2e-3)
     shards_of(monkeypatch, 0)  # a clip that is larger than a file gets a file
-    assert len(embed_tokens(Tones(), trained(), tiny_runs.machine(), tmp_path)) == CLIPS
+    assert len(embed_tokens(tmp_path)) == CLIPS
 
 
 def test_a_killed_command_goes_on_at_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of about ten clips and parts of ten: the second file is written from two of them."""
     shards_of(monkeypatch, 10)
-    machine, calls = tiny_runs.machine(), []
-    whole = embed_tokens(Tones(), trained(), machine, tmp_path / "whole")
-    heard = tokening.clip_tokens
+    monkeypatch.setattr(keeping, "PART", 10)
+    heard: list[int] = []
+    whole = embed_tokens(tmp_path / "whole")
 
-    def killed(*arguments: object) -> torch.Tensor:
-        calls.append(1)
-        if len(calls) == 8:  # a file takes three batches: one for each length of its clips
+    def killed(model: Encoder, frontend: FrontEnd, raw: torch.Tensor, *rest: object) -> object:
+        heard.append(len(raw))
+        if len(heard) == 8:  # a part takes three batches: one for each length of its clips
             raise KeyboardInterrupt
-        return heard(*arguments)  # type: ignore[arg-type]
+        return clip_views(model, frontend, raw, *rest)  # type: ignore[arg-type]
 
-    with monkeypatch.context() as patched:
-        patched.setattr(tokening, "clip_tokens", killed)
-        with pytest.raises(KeyboardInterrupt):
-            embed_tokens(Tones(), trained(), machine, tmp_path / "cache")
+    monkeypatch.setattr(viewing, "clip_views", killed)
+    with pytest.raises(KeyboardInterrupt):
+        embed_tokens(tmp_path / "cache")
     done = sorted((tmp_path / "cache" / "tokens").rglob("*.npy"))
-    assert [path.name for path in done] == ["00000.npy", "00001.npy"]
-    (part,) = (tmp_path / "cache" / "tokens").rglob("*.part")  # as kill -9 leaves it
-    times = [path.stat().st_mtime_ns for path in done]
-    resumed = embed_tokens(Tones(), trained(), machine, tmp_path / "cache")
+    assert [path.name for path in done] == ["00000.npy"]
+    left = list((tmp_path / "cache" / "tokens").rglob("*.part"))  # as kill -9 leaves it
+    assert left
+    times, heard_before = [path.stat().st_mtime_ns for path in done], len(heard)
+    resumed = embed_tokens(tmp_path / "cache")
     assert all(map(np.array_equal, resumed.vectors, whole.vectors))
     assert [path.stat().st_mtime_ns for path in done] == times  # they were not made again
-    assert not part.exists()
+    assert sum(heard[heard_before:]) == CLIPS - 10  # the first part is not heard again
+    assert not any(path.exists() for path in left)
 
 
 class Usage(NamedTuple):
@@ -212,11 +232,11 @@ def test_a_disk_that_is_too_small_is_refused_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage(2_000, 1_000, 1_000))
-    monkeypatch.setattr(tokening, "in_batches", None)  # nothing is embedded
+    monkeypatch.setattr(viewing, "clip_views", None)  # nothing is embedded
     with pytest.raises(
         UsageError, match=r"need 3\d,\d{3} bytes in .*tones-.*1,000 bytes .*paths\.cache="
     ):
-        embed_tokens(Tones(), trained(), tiny_runs.machine(), tmp_path)
+        embed_tokens(tmp_path)
     assert not list((tmp_path / "tokens").rglob("*.npy"))
 
 
@@ -227,9 +247,9 @@ def test_a_disk_that_fills_up_gets_its_space_back(
         raise OSError(28, "No space left on device")
 
     decode(Tones(), tmp_path)
-    monkeypatch.setattr(tokening.os, "fsync", full)
+    monkeypatch.setattr(keeping.os, "fsync", full)
     with pytest.raises(OSError, match="No space") as caught:
-        embed_tokens(Tones(), trained(), tiny_runs.machine(), tmp_path)
+        embed_tokens(tmp_path)
     assert str(caught.value.filename).endswith("00000.part")
     assert not list((tmp_path / "tokens").rglob("*.part"))
 
@@ -238,27 +258,18 @@ def test_tokens_that_float16_does_not_hold_are_refused(tmp_path: Path) -> None:
     model = encoder()
     model.norm.weight.fill_(1e6)
     with pytest.raises(BadData, match="beyond float16"):
-        embed_tokens(Tones(), Trained(model, FRONTEND, "loud"), tiny_runs.machine(), tmp_path)
+        embed_tokens(tmp_path, Trained(model, FRONTEND, "loud"))
 
 
 def test_the_control_says_log_mel_statistics(tmp_path: Path) -> None:
-    tokens = embed_tokens(Tones(), CONTROL, tiny_runs.machine(), tmp_path)
+    tokens = embed_tokens(tmp_path, CONTROL)
     assert sorted(set(tokens.counts.tolist())) == [4, 5]
     assert tokens.vectors[0].shape[1] == 4 * 64
-    assert embed_layers(Tones(), CONTROL, tiny_runs.machine(), tmp_path).shape == (CLIPS, 1, 4 * 64)
+    assert embed_layers(tmp_path, CONTROL).shape == (CLIPS, 1, 4 * 64)
 
 
 # ---------------------------------------------------------------------------------------------------
 # In an evaluation
-
-
-def test_each_view_is_made_once_and_only_when_asked_for(tmp_path: Path) -> None:
-    read = views(Tones(), trained(), tiny_runs.machine(), tmp_path, POOLING)
-    assert not list(tmp_path.iterdir())
-    assert read("tokens") is read("tokens")
-    assert read("layers") is read("layers")
-    assert not (tmp_path / "embeddings").exists()
-    assert len(read("clip")) == CLIPS
 
 
 def test_probes_say_what_they_read() -> None:
@@ -275,24 +286,3 @@ def test_events_are_refused_before_anything_is_spent(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"attentive@1 reads the tokens"):
         evaluate(run, [Tones(), Beeps()], ["attentive@1"], tiny_runs.machine(), tmp_path / "other")
     assert not (tmp_path / "other").exists()
-
-
-def test_a_run_is_scored_by_its_tokens_and_layers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("suite.probes.training.EPOCHS", 3)
-    run = tiny_runs.run(tmp_path)
-    asked = ["linear@1", "attentive@1", "prototype@1", "layers@1"]
-    place = (tiny_runs.machine(), tmp_path / "cache")
-    done = evaluate(run, [Tones()], asked, *place, pooling="class-token@1")
-    assert [row.probe for row in done.rows] == asked
-    assert [row.pooling for row in done.rows] == ["class-token@1", POOLING, POOLING, POOLING]
-    for row in done.rows:
-        predictions = read_predictions(predictions_of(row, run / "predictions"))
-        assert len(predictions.clip) == row.n_test == 12
-    weights = done.rows[-1].selection["layer_weights"]
-    assert len(weights) == 2  # the embedding and one block
-    assert sum(weights) == pytest.approx(1.0, abs=2e-3)
-    # another pooling is another question to the probe that is pooled, and to no other
-    done = evaluate(run, [Tones()], asked, *place)
-    assert (done.measured, done.already) == (1, 3)

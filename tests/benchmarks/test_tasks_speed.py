@@ -197,10 +197,10 @@ from pathlib import Path
 import pandas as pd
 from tone_tasks import Files
 from suite.checkpoint import Trained
-from suite.embed import embed
 from suite.encoder import Encoder
 from suite.frontend import FrontEnd
 from suite.machine import open_machine
+from suite.views import views
 
 class Long(Files, name="long"):
     def clips(self):
@@ -210,7 +210,8 @@ class Long(Files, name="long"):
 machine = open_machine("cpu", "float32", threads=2)
 encoder = Encoder(patch=(16, 16), width=192, depth=4, heads=3).eval().requires_grad_(False)
 data = Path(sys.argv[1])
-embed(Long(data=data), Trained(encoder, FrontEnd(family="kaldi"), "x"), machine, data / "cache")
+trained = Trained(encoder, FrontEnd(family="kaldi"), "x")
+views(Long(data=data), trained, machine, data / "cache", ["clip"])
 # Not getrusage: its maximum counts the process that started this one.
 status = Path("/proc/self/status").read_text()
 print(1024 * int(status.split("VmHWM:")[1].split()[0]))

@@ -17,9 +17,10 @@ from benchmark_table import TRAINER, note
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
+from suite.chunks import clip_embeddings
 from suite.configuration import configure, experiment_of
 from suite.decode import Decoded
-from suite.embed import clip_embeddings, embed_clips
+from suite.embed import in_batches
 from suite.experiment import Experiment
 from suite.frontend import FrontEnd
 from suite.machine import open_machine
@@ -87,16 +88,17 @@ def test_nano_embeds_five_seconds(benchmark: BenchmarkFixture) -> None:
     decoded = Decoded(samples, np.arange(clips + 1) * length, ["benchmark"] * clips)
     frontend, machine = FrontEnd(statistics="fixed", mean=-5.0, std=4.0), open_machine("cpu")
 
-    def heard(waveforms: Tensor) -> Tensor:
-        return clip_embeddings(encoder, frontend, frontend.log_mel(waveforms), machine)
+    def heard(positions: np.ndarray) -> Tensor:
+        raw = frontend.log_mel(decoded.waveforms(positions))
+        return clip_embeddings(encoder, frontend, raw, machine)
 
-    embeddings = benchmark.pedantic(
-        embed_clips,
-        (decoded, machine, "embedding", heard),
-        rounds=7,
-        warmup_rounds=1,
-    )
-    assert np.isfinite(embeddings).all()
+    def embedded() -> list[Tensor]:
+        everything = np.ones(clips, dtype=bool)
+        batches = in_batches(decoded, everything, machine, "embedding", heard)
+        return [vectors for _, vectors in batches]
+
+    embeddings = benchmark.pedantic(embedded, rounds=7, warmup_rounds=1)
+    assert torch.cat(embeddings).isfinite().all()
     note(benchmark, TRAINER, "scale=nano", "clip of 5 s embedded", clips, bar=250.0)
 
 
