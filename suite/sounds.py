@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from suite.checkpoint import Trained
@@ -38,4 +37,4 @@ def sounds_of(task: Task, trained: Trained, machine: Machine, cache: Path) -> So
     keep({"images": one_file(path, counts)}, decoded, machine, f"log-mels of {task.name}", heard)
     stored = np.asarray(np.load(path, mmap_mode="r"))
     images_of = [rows.T for rows in np.split(stored, np.cumsum(counts)[:-1])]
-    return Sounds(images_of, trained.encoder, frontend, torch.device(machine.device))
+    return Sounds(images_of, trained.encoder, frontend, machine)
