@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from suite.report import markup, tables
+from suite.report import ablation_section, markup, tables
+from suite.report.ablations import Ablation
 from suite.report.bars import bar, span_of
 from suite.report.formats import percent
 from suite.report.lines import Line, Table
@@ -37,13 +38,14 @@ def render_page(
     summary: Sequence[Table],
     overviews: Sequence[Overview],
     protocols: Sequence[Protocols],
+    ablations: Sequence[Ablation],
     rows: Sequence[Row],
 ) -> str:
     """The page as text, a function of its arguments alone; it fetches nothing."""
     here = Path(__file__).parent
     style = (here / "page.css").read_text(encoding="utf-8")
     script = (here / "page.js").read_text(encoding="utf-8")
-    body = EMPTY if not rows else _body(summary, overviews, protocols, rows)
+    body = _body(summary, overviews, protocols, ablations, rows) if rows or ablations else EMPTY
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -59,6 +61,7 @@ def _body(
     summary: Sequence[Table],
     overviews: Sequence[Overview],
     protocols: Sequence[Protocols],
+    ablations: Sequence[Ablation],
     rows: Sequence[Row],
 ) -> str:
     runs: dict[str, list[Row]] = defaultdict(list)
@@ -77,6 +80,8 @@ def _body(
     parts += [_overview(overview, places) for overview in overviews]
     parts += ["<h2>By protocol</h2>"] if protocols else []
     parts += [_by_protocol(found) for found in protocols]
+    parts += ["<h2>Ablations</h2>"] if ablations else []
+    parts += [ablation_section.section(study) for study in ablations]
     parts.append("<h2>Task by task</h2>")
     parts += [_section(position, table) for position, table in enumerate(summary)]
     parts.append("<h2>Runs</h2>")
