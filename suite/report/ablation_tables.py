@@ -159,8 +159,7 @@ def trials_block(found: Ablation) -> Block:
         ]
         words = (name, percent(trial.score), *cost, *taken, ", ".join(map(str, trial.seeds)))
         body.append(tuple(map(Cell, words)))
-    measured = found.scored
-    metric = f", {measured.question.metric}" if measured is not None else ""
+    metric = "" if found.scored is None else f", {found.scored.metric}"
     count = len(study.complete)
     notes = (
         found.verdict,

@@ -11,7 +11,7 @@ from suite.report.confirmations import Best, Confirmed, best_of, confirmed, verd
 from suite.report.effects import CONTROL, Effects, cell_of, effects
 from suite.report.formats import spelt
 from suite.report.interactions import interactions
-from suite.report.study_scores import Measured, measured
+from suite.report.study_scores import Question, measured
 from suite.rows import Row
 from suite.studies import Study, StudyTrial
 
@@ -25,18 +25,13 @@ class Ablation:
 
     name: str  # of its files, without ending
     study: Study
+    scored: Question | None  # what its score is of; None before any run has one
     effects: tuple[Effects, ...]
     best: Best | None
     confirmed: tuple[Confirmed, ...]
     verdict: str
     trial_notes: tuple[str, ...]
     confirmation_notes: tuple[str, ...]
-
-    @property
-    def scored(self) -> Measured | None:
-        """The answers to the question of the study's score; None where no run has any."""
-        found = [each.measured for each in self.effects if each.question.is_score_of(self.study)]
-        return found[0] if found else None
 
     @property
     def shown(self) -> list[Effects]:
@@ -78,6 +73,7 @@ def ablation(study: Study, folder: Path, rows: list[Row]) -> Ablation:
     return Ablation(
         name=f"ablation.{folder.name}",
         study=study,
+        scored=next((q.question for q in questions if q.question.is_score_of(study)), None),
         effects=tuple(each for each in found if each is not None),
         best=best_of(study),
         confirmed=tuple(lines),

@@ -103,7 +103,8 @@ def confirmed(
         parts: list[tuple[str, tuple[str, ...] | None, bool]] = []
         if separator and question.task == aim and fold in measured.folds:
             parts.append((f"fold {fold}, which the study never saw", (fold,), decided))
-            parts.append((f"all folds; the study saw all but {fold}", None, False))
+            if len(measured.folds) > 1:
+                parts.append((f"all folds; the study saw all but {fold}", None, False))
         elif question.task == study.task:
             parts.append(("the same that the study was scored on", None, decided))
         else:
@@ -154,7 +155,7 @@ def verdict(study: Study, lines: Sequence[Confirmed]) -> str:
         "that it was chosen by"
     )
     if study.confirmation is None:
-        return f"Not confirmed: {chosen}. To train both anew, type: {study.command} confirm=3"
+        return f"Not confirmed: {chosen}. To train both anew, type: {study.command} confirm=5"
     of = study.confirmation
     if of.params != best.params:
         return f"Not confirmed: {chosen}; the confirmation is of trial {of.trial}, an earlier winner."

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -159,7 +158,7 @@ def _replicates(
         if metric == "accuracy":  # of a thousand runs the scores would not fit into memory
             right[:, column] = correctness(answers)
         else:
-            loaded[run] = [_of_folds(answers, folds, paths[run])]
+            loaded[run] = [of_folds(answers, folds)]
     inside = slice(None) if folds is None else np.isin(reference.fold, sorted(folds))
     group, fold = reference.group[inside], reference.fold[inside]
     if metric == "accuracy":
@@ -170,8 +169,8 @@ def _replicates(
     return {label: table[:, i] for i, label in enumerate(labels)}, len(np.unique(group))
 
 
-def _of_folds(answers: Answers, folds: frozenset[str] | None, path: Path) -> Answers:
-    """The answers for the clips of some folds."""
+def of_folds(answers: Answers, folds: frozenset[str] | None) -> Answers:
+    """The answers for the clips of some folds; None asks for all."""
     if folds is None:
         return answers
     inside = np.isin(answers.fold, sorted(folds))

@@ -89,9 +89,9 @@ def _slice(axis: Axes, study: Study, of_axis: StudyAxis, last: int) -> None:
         for trial, score in _scored(study)
         if of_axis.name in trial.params
     ]
+    shades = [LATER(0.1 + 0.9 * trial.number / last) for _, _, trial in found]
+    axis.scatter([x for x, _, _ in found], [y for _, y, _ in found], s=16, c=shades, linewidths=0)
     for value, score, trial in found:
-        shade = LATER(0.1 + 0.9 * trial.number / last)
-        axis.plot([value], [score], "o", color=shade, markersize=4, markeredgewidth=0)
         if trial.params == study.default:
             _mark_default(axis, value, score)
     if found:
