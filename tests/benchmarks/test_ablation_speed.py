@@ -42,4 +42,11 @@ def test_a_study_of_a_thousand_trials_is_reported(
     write(tmp_path, design)
     rendered: Rendered = benchmark.pedantic(render, (tmp_path,), rounds=1)
     assert len(rendered.plots) == 2 * {"grid": 2, "search": 3}[design]
-    note(benchmark, STUDIES, f"report of a {design}", f"study of {TRIALS:,} trials", 1, bar=1 / BAR_SECONDS)
+    note(
+        benchmark,
+        STUDIES,
+        f"report of a {design}",
+        f"study of {TRIALS:,} trials",
+        1,
+        bar=1 / BAR_SECONDS,
+    )
