@@ -103,9 +103,13 @@ ROOMS = {
     ),
     "matplotlib": (
         *(f"suite.report.{name}" for name in ("plots", "panels", "heatmap", "bumps")),
+        *(f"suite.report.{name}" for name in ("ablation_figures", "effect_plots", "search_plots")),
         *("suite.preview", "suite.analysis"),
     ),
-    "seaborn": ("suite.report.plots", "suite.report.panels", "suite.preview", "suite.analysis"),
+    "seaborn": (
+        *(f"suite.report.{name}" for name in ("plots", "panels", "ablation_figures")),
+        *("suite.preview", "suite.analysis"),
+    ),
 }
 
 NAMES_THAT_SAY_NOTHING = {
