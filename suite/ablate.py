@@ -21,6 +21,7 @@ from suite.trials import REASON, Training, make_trials
 class Done:
     """A study that was gone through: where it is reported from, and what of it failed."""
 
+    name: str
     results: Path
     failures: tuple[str, ...]
 
@@ -54,4 +55,4 @@ def ablate(words: list[str], command: str, say: Callable[[str], None]) -> Done |
         trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
     failures = [f"{each.run_id}\n  {each.reason}\n  again: {each.command}" for each in failed]
     failures += [f"trial {trial.number}: {trial.user_attrs.get(REASON, '')}" for trial in trials]
-    return Done(settings.results, tuple(failures))
+    return Done(asked.name, settings.results, tuple(failures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -229,6 +230,10 @@ def refuse_unknown(noun: str, values: Sequence[str], known: Sequence[str]) -> No
 
 def check(ablation: Ablation) -> None:
     """Refuse what no study can be made of, naming the neighbour of a wrong word."""
+    if not re.fullmatch(r"[\w.-]+", ablation.name):
+        raise UsageError(
+            f"ablation.name={ablation.name!r} cannot name a folder. Type letters, digits, _, . and -."
+        )
     refuse_unknown("sampler", [ablation.sampler], SAMPLERS)
     refuse_unknown("pruner", [ablation.pruner], PRUNERS)
     refuse_unknown("cost", [ablation.cost] if ablation.cost else [], COSTS)

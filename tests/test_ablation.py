@@ -101,6 +101,7 @@ REFUSED = {
     "cannot prune": ["ablation.cost=flops", "ablation.pruner=median", "ablation.seeds=2"],
     "an ablation sets 'seed' itself": ["seed=3"],
     "ablation.seeds=0": ["ablation.seeds=0"],
+    "cannot name a folder": ["ablation.name=masks/mine"],
     "expected shares between 0 and 1": ["ablation.rungs=[2.0]"],
     "is a range, which a grid cannot fill": [
         "ablation.axes.ratio={word: 'masking.ratio={}', low: 0.5, high: 0.9, default: 0.75}"

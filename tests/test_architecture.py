@@ -300,7 +300,8 @@ def test_an_entry_of_a_drawer_names_the_siblings_it_is_made_of(drawer: str) -> N
         if module == f"{drawer}.base":
             assert own <= {f"{drawer}.drawer"}, f"{module} knows its entries: {sorted(own)}"
     own = {found.module for found in imports(drawer) if inside(found.module, drawer)}
-    assert own <= {f"{drawer}.base", f"{drawer}.drawer"}, f"{drawer} imports entries; they load by name"
+    shared = {f"{drawer}.base", f"{drawer}.drawer", "tasks.held_out"}  # the last: any task, less a fold
+    assert own <= shared, f"{drawer} imports entries; they load by name"
 
 
 @everywhere

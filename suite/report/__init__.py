@@ -6,10 +6,14 @@ import math
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from generators.drawer import BadData, UsageError
 from suite.rows import Row, read_rows, write_atomically
 from suite.studies import read_studies
+
+if TYPE_CHECKING:
+    from suite.report.ablations import Ablation
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Rendered:
     plots: tuple[Path, ...]
     page: Path
     rows: int
+    studies: tuple[Ablation, ...] = ()
 
 
 def read_results(results: Path) -> list[Row]:
@@ -78,7 +83,7 @@ def render(results: Path) -> Rendered:
             f"{error.filename or results} cannot be written: {error.strerror}. Make {results} a folder "
             "you may write to, or choose another one: sourcebench report paths.results=FOLDER"
         ) from error
-    return Rendered(tuple(table_files), tuple(plot_files), page_file, len(rows))
+    return Rendered(tuple(table_files), tuple(plot_files), page_file, len(rows), tuple(studies))
 
 
 def _remove_stale(folder: Path, current: set[Path], patterns: tuple[str, ...]) -> None:
