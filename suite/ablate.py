@@ -13,8 +13,8 @@ from suite.comparison import running
 from suite.configuration import configure
 from suite.outcome import described
 from suite.studies import FOLDER, write_study
-from suite.study import Place, answering, open_study
-from suite.trials import REASON, Training, make_trials
+from suite.study import REASON, Place, answering, open_study
+from suite.trials import Training, make_trials
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from optuna.trial import TrialState
 
 from suite.ablation import Ablation
 from suite.studies import Study, StudyAxis, StudyTrial, confirmation_of
-from suite.study import PARAMS, SEEDS, importances
+from suite.study import PARAMS, REASON, SEEDS, importances
 from suite.study_runs import CONFIRMED, controls
-from suite.trials import REASON, RUNS, SECONDS
+from suite.trials import RUNS, SECONDS
 
 
 def described(study: optuna.Study, ablation: Ablation, about: str, command: str) -> Study:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -24,7 +25,8 @@ from suite.journal import Journal
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-SPACE, PARAMS, SEEDS, WORKER, TRIES = "space", "params", "seeds", "worker", "tries"  # user attributes
+SPACE = "space"  # user attribute of a study; of a trial:
+PARAMS, SEEDS, WORKER, TRIES, REASON = "params", "seeds", "worker", "tries", "reason"
 BEAT, STALE = 30.0, 120.0  # seconds between a worker's signs of life, and after which it is dead
 MOST_TRIES = 3  # workers that may die over one trial
 
@@ -48,8 +50,10 @@ class Place:
 
     @property
     def spelt(self) -> str:
-        """What the dashboard is given."""
-        return self.storage or str(self.journal)
+        """What the dashboard is given, without a password."""
+        if self.storage is None:
+            return str(self.journal)
+        return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", self.storage)
 
 
 def open_storage(place: Place) -> BaseStorage:
@@ -60,7 +64,7 @@ def open_storage(place: Place) -> BaseStorage:
     kind, separator, rest = place.storage.partition("://")
     if kind not in ("postgresql", "postgresql+psycopg") or not separator:
         raise UsageError(
-            f"storage={place.storage}: expected storage=postgresql://user@host/database, or null for a "
+            f"storage={place.spelt}: expected storage=postgresql://user@host/database, or null for a "
             "journal file beside the study."
         )
     try:
@@ -174,7 +178,7 @@ def take(study: optuna.Study, ablation: Ablation, place: Place) -> Trial | None:
                 trial, tries = Trial(study, frozen._trial_id), frozen.user_attrs.get(TRIES, 0)
                 if tries < MOST_TRIES:
                     return suggested(claim(trial, tries + 1), ablation)
-                trial.set_user_attr("reason", f"its worker died {MOST_TRIES} times")
+                trial.set_user_attr(REASON, f"its worker died {MOST_TRIES} times")
                 study.tell(trial, state=TrialState.FAIL)
         waiting = sum(trial.state == TrialState.WAITING for trial in trials)
         if not waiting:
@@ -201,18 +205,27 @@ def suggested(trial: Trial, ablation: Ablation) -> Trial:
 def claim(trial: Trial, tries: int) -> Trial:
     """Sign a trial as this process's."""
     trial.set_user_attr(TRIES, tries)
-    trial.set_user_attr(WORKER, [socket.gethostname(), os.getpid(), time.time()])
+    sign(trial)
     return trial
 
 
+def sign(trial: Trial) -> None:
+    """Say which process has a trial, and that it is alive."""
+    trial.set_user_attr(WORKER, [socket.gethostname(), os.getpid(), time.time()])
+
+
 @contextmanager
-def beating(trial: Trial) -> Iterator[None]:
+def beating(trial: Trial, place: Place) -> Iterator[None]:
     """Give a sign of life every half minute, for hosts that cannot see this process."""
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(BEAT):
-            trial.set_user_attr(WORKER, [socket.gethostname(), os.getpid(), time.time()])
+            try:
+                with answering(place):
+                    sign(trial)
+            except (StudyLost, OSError):  # the worker meets it as well, when it tells its score
+                continue
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
@@ -228,9 +241,7 @@ def is_dead(trial: FrozenTrial, place: Place) -> bool:
 
     One who takes a trial has none: what this process took before, it has left.
     """
-    if (
-        WORKER not in trial.user_attrs
-    ):  # killed between taking and signing, or on another host, just now
+    if WORKER not in trial.user_attrs:  # taken by one who died before signing, or just now elsewhere
         taken = trial.datetime_start
         return place.storage is None or taken is None or age(taken.timestamp()) > BEAT
     host, process, seen = trial.user_attrs[WORKER]

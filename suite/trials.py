@@ -17,12 +17,24 @@ from optuna.trial import Trial, TrialState
 from suite.ablation import Ablation, Params
 from suite.complaints import INTERRUPTED, REFUSALS, complaint
 from suite.rows import read_rows
-from suite.study import PARAMS, SEEDS, Place, StudyLost, answering, beating, fill, open_study, take
+from suite.study import (
+    PARAMS,
+    REASON,
+    SEEDS,
+    TRIES,
+    Place,
+    StudyLost,
+    answering,
+    beating,
+    fill,
+    open_study,
+    take,
+)
 
 if TYPE_CHECKING:
     from suite.compare import Settings
 
-RUNS, REASON, SECONDS = "runs", "reason", "seconds"  # user attributes of a trial
+RUNS, SECONDS = "runs", "seconds"  # user attributes of a trial
 
 
 @dataclass(frozen=True)
@@ -151,10 +163,13 @@ def make(study: optuna.Study, trial: Trial, ablation: Ablation, place: Place, ju
     """
     began, state, values, reason = time.perf_counter(), TrialState.COMPLETE, None, ""
     try:
-        with beating(trial):
+        with beating(trial, place):
             values = score(trial, ablation, judge)
     except optuna.TrialPruned:
         state = TrialState.PRUNED
+    except KeyboardInterrupt:  # no death: it is not counted
+        trial.set_user_attr(TRIES, trial.user_attrs[TRIES] - 1)
+        raise
     except Exception as error:
         refused = isinstance(error, OSError) and error.errno in REFUSALS
         if refused or isinstance(error, StudyLost):

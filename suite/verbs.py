@@ -220,7 +220,8 @@ def ablate(words: list[str]) -> int:
     from suite.ablate import ablate as run_study
     from suite.report.shown import show
 
-    done = run_study(words, command(["ablate", *words]), lambda line: print(line, flush=True))
+    public = [word for word in words if not word.startswith("storage=")]  # it may hold a password
+    done = run_study(words, command(["ablate", *public]), lambda line: print(line, flush=True))
     if done is None:
         return DONE
     show(done.results, done.name)

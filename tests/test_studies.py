@@ -378,3 +378,21 @@ def test_workers_share_a_study_in_postgresql_which_may_stop_and_start(
 def test_an_address_that_is_none_is_refused(tmp_path: Path, judge: Arithmetic) -> None:
     with pytest.raises(UsageError, match="expected storage=postgresql://"):
         make_trials(grid(), Place(tmp_path, "sqlite:///study.db"), judge)
+
+
+def test_a_password_is_not_told(tmp_path: Path) -> None:
+    told = Place(tmp_path, "postgresql://suite:secret@host/database").spelt
+    assert told == "postgresql://suite:***@host/database"
+
+
+def test_ctrl_c_is_no_death_of_a_worker(tmp_path: Path, judge: Arithmetic) -> None:
+    place = Place(tmp_path / "study")
+
+    def interrupted(ablation: Ablation, params: dict, seed: int, share: float) -> object:
+        raise KeyboardInterrupt
+
+    for _ in range(studies.MOST_TRIES + 2):
+        with pytest.raises(KeyboardInterrupt):
+            make_trials(grid(), place, interrupted)
+    make_trials(grid(), place, judge)
+    assert all(t.state == TrialState.COMPLETE for t in made(place, grid()))
