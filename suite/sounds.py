@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from suite.checkpoint import Trained
@@ -48,4 +47,4 @@ def sounds_of(task: Task, trained: Trained, machine: Machine, cache: Path) -> So
         part.replace(path)
     stored = np.asarray(np.load(path, mmap_mode="r"))
     images_of = [rows.T for rows in np.split(stored, ends[:-1])]
-    return Sounds(images_of, trained.encoder, frontend, torch.device(machine.device))
+    return Sounds(images_of, trained.encoder, frontend, machine)

@@ -21,16 +21,17 @@ from suite.clip_probe import ORACLE
 from suite.encoder import Architecture, Encoder
 from suite.evaluate import evaluate, summary
 from suite.frontend import FrontEnd
+from suite.machine import Machine
 from suite.probes.augmentation import augmented, cut_and_mixed, mixed, striped, weight_of
 from suite.probes.base import Examples, Sounds
 from suite.probes.finetuning import (
     Crops,
     Network,
     answers,
-    dropped,
     groups_of,
     lines_kept,
     loss_of,
+    past,
     share_at,
     train,
 )
@@ -40,6 +41,7 @@ from suite.sounds import sounds_of
 from suite.views import check_reads
 
 FRONTEND = FrontEnd(bands=16, frames=16, statistics="fixed")
+MACHINE = Machine(torch.device("cpu"), "float32")
 PUBLISHED = {"finetune-audiopg@1": AUDIOPG, "finetune-audio-mae@1": AUDIO_MAE, "finetune-eat@1": EAT}
 
 
@@ -56,7 +58,7 @@ def encoder(**fields: object) -> Encoder:
 def sounds(lengths: list[int], **fields: object) -> Sounds:
     rng = np.random.default_rng(0)
     images = [rng.standard_normal((16, length)).astype(np.float32) for length in lengths]
-    return Sounds(images, encoder(**fields), FRONTEND, torch.device("cpu"))
+    return Sounds(images, encoder(**fields), FRONTEND, MACHINE)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -148,12 +150,33 @@ def test_the_rate_rises_and_falls_as_published() -> None:
 
 
 def test_a_dropped_block_leaves_the_row_and_the_mean_as_they_were() -> None:
-    before, after = torch.zeros(4000, 2, 3), torch.ones(4000, 2, 3)
-    found = dropped(before, after, 0.25, generator())
+    before, seen = torch.zeros(4000, 2, 3), []
+
+    def block(rows: torch.Tensor) -> torch.Tensor:
+        seen.append(len(rows))
+        return rows + 1.0
+
+    found = past(block, before, 0.25, generator())
     assert found.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
     assert found.mean() == pytest.approx(1.0, abs=0.04)
     assert torch.equal(found.amax(dim=(1, 2)), found.amin(dim=(1, 2)))
-    assert dropped(before, after, 0.25, None) is after
+    assert seen == [int((found[:, 0, 0] > 0).sum())]  # the others are not computed
+    assert torch.equal(past(block, before, 0.25, None), before + 1.0)
+
+
+def test_rows_that_pass_a_block_by_change_no_gradient() -> None:
+    """Against computing every row and throwing some away, as drop path is mostly written."""
+    block = torch.nn.Linear(3, 3)
+    tokens = torch.randn(12, 2, 3, generator=generator(1), requires_grad=True)
+    stays = torch.rand(12, generator=generator()) >= 0.4
+    assert 0 < stays.sum() < 12
+    plain = tokens + (stays / 0.6)[:, None, None] * (block(tokens) - tokens)
+    found = past(block, tokens, 0.4, generator())
+    torch.testing.assert_close(found, plain)
+    inputs = (tokens, *block.parameters())
+    expected = torch.autograd.grad(plain.square().sum(), inputs)
+    torch.testing.assert_close(torch.autograd.grad(found.square().sum(), inputs), expected)
+    assert torch.equal(past(block, tokens, 1.0 - 1e-9, generator()), tokens)  # no row is left
 
 
 def test_the_loss_is_cross_entropy_with_smoothed_labels() -> None:
@@ -165,13 +188,40 @@ def test_the_loss_is_cross_entropy_with_smoothed_labels() -> None:
 
 def test_pieces_cover_a_clip_and_the_last_one_ends_with_it() -> None:
     heard = sounds([10, 16, 40])
-    pieces = list(Crops(heard).in_a_row())
-    assert [clip for clip, _ in pieces] == [0, 1, 2, 2, 2]
-    assert all(piece.shape == (16, 16) for _, piece in pieces)
-    assert torch.equal(pieces[4][1], torch.from_numpy(heard.images[2][:, 24:]))
-    assert (pieces[0][1][:, 10:] == FRONTEND.pad_level).all()
+    places = Crops(heard).in_a_row()
+    assert places == [(0, 0), (1, 0), (2, 0), (2, 16), (2, 24)]
+    pieces = Crops(heard).at(places)
+    assert pieces.shape == (5, 16, 16)
+    assert torch.equal(pieces[4], torch.from_numpy(heard.images[2][:, 24:]))
+    assert (pieces[0, :, 10:] == FRONTEND.pad_level).all()
     drawn = Crops(heard).drawn(torch.tensor([2, 2, 2]), generator())
     assert not torch.equal(drawn[0], drawn[1])
+
+
+def test_watched_clips_are_not_answered_again() -> None:
+    heard = sounds([16] * 6)
+    labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    probe = probes.create("finetune-audiopg@1")
+    probe.recipe = replace(AUDIOPG, epochs=2)  # type: ignore[misc]
+    probe.watched = heard
+    probe.fit(Examples(heard, labels, 2), Examples(heard, labels, 2))
+    assert probe.predict(heard) is probe.by_epoch[1]
+    again = probe.predict(heard[torch.arange(6)])
+    assert again is not probe.by_epoch[1]
+    assert torch.equal(again, probe.by_epoch[1])
+
+
+def test_a_machine_s_precision_is_that_of_the_training() -> None:
+    """Weights stay float32, and bfloat16 answers nearly the same."""
+    heard = sounds([16, 40, 16, 16])
+    examples = Examples(heard, torch.tensor([0, 1, 0, 1]), 2)
+    half = replace(heard, machine=Machine(torch.device("cpu"), "bfloat16"))
+    network = train(replace(examples, features=half), OURS, 1e-3, 3, "finetune@1")
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    answer = answers(network, half)
+    expected = answers(train(examples, OURS, 1e-3, 3, "finetune@1"), heard)
+    assert not torch.equal(answer, expected)
+    torch.testing.assert_close(answer, expected, rtol=0.05, atol=0.02)
 
 
 def test_the_encoder_of_the_run_stays_as_it_was() -> None:

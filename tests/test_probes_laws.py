@@ -15,6 +15,7 @@ from generators.drawer import UsageError
 from suite import probes
 from suite.encoder import Encoder
 from suite.frontend import FrontEnd
+from suite.machine import Machine
 from suite.metrics import METRICS
 from suite.probes import networks, side_by_side
 from suite.probes.base import Examples, Sounds, Tokens
@@ -111,7 +112,7 @@ def hummed(shown: Tensor, spread: float, generator: torch.Generator) -> Sounds:
     torch.manual_seed(0)
     encoder = Encoder(patch=(2, 8), width=WIDTH, depth=1, heads=2)
     frontend = FrontEnd(bands=WIDTH, frames=WIDTH, statistics="fixed")
-    return Sounds(images, encoder, frontend, torch.device("cpu"))
+    return Sounds(images, encoder, frontend, Machine(torch.device("cpu"), "float32"))
 
 
 def everything(features: Tensor | Tokens | Sounds) -> Tensor:

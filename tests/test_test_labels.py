@@ -21,6 +21,7 @@ from suite.encoder import Encoder
 from suite.frame_probe import probe_events, task_events
 from suite.frames import Frames
 from suite.frontend import FrontEnd
+from suite.machine import Machine
 from suite.probes import networks, side_by_side
 from suite.probes.base import Sounds, Tokens
 from suite.views import View, reads_of
@@ -94,7 +95,7 @@ def shown(task: Spoiled, name: str) -> View:
         encoder = Encoder(patch=(2, 4), width=8, depth=1, heads=2)
         images = [np.repeat(clip[:, None], 4, axis=1) for clip in features.numpy()]
         frontend = FrontEnd(bands=WIDTH, frames=4, statistics="fixed")
-        return Sounds(images, encoder, frontend, torch.device("cpu"))
+        return Sounds(images, encoder, frontend, Machine(torch.device("cpu"), "float32"))
     return features
 
 

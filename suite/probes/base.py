@@ -14,6 +14,7 @@ from torch import Tensor
 from generators.drawer import UsageError
 from suite.encoder import Encoder
 from suite.frontend import FrontEnd
+from suite.machine import Machine
 from tasks.base import Task
 
 Reads = Literal["clip", "tokens", "layers", "sounds"]
@@ -58,13 +59,14 @@ class Sounds:
     """Log-mels of clips, and the encoder that is to be trained on them.
 
     ``images[i]`` is the raw log-mel ``(F, T_i)`` of clip i, float16 or float32, perhaps memory-mapped;
-    ``frontend`` standardises and pads it; the encoder is never changed, only copies of it.
+    ``frontend`` standardises and pads it; the encoder is never changed, only copies of it, which are
+    trained on ``machine`` in its precision.
     """
 
     images: Sequence[np.ndarray]
     encoder: Encoder
     frontend: FrontEnd
-    device: torch.device
+    machine: Machine
 
     def __len__(self) -> int:
         return len(self.images)

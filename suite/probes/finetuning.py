@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class Network(nn.Module):
         depth = len(encoder.blocks)
         for number, block in enumerate(encoder.blocks):
             chance = self.recipe.drop_path * number / max(1, depth - 1)
-            tokens = dropped(tokens, block(tokens), chance, generator)
+            tokens = past(block, tokens, chance, generator)
         tokens = encoder.norm(tokens)
         if self.recipe.reads == "class-token":
             pooled = tokens[:, 0]
@@ -56,13 +56,20 @@ class Network(nn.Module):
         return logits
 
 
-def dropped(before: Tensor, after: Tensor, chance: float, generator: torch.Generator | None) -> Tensor:
-    """Stochastic depth of a whole block: with ``chance`` a row keeps what it was before it."""
+def past(
+    block: Callable[[Tensor], Tensor], tokens: Tensor, chance: float, generator: torch.Generator | None
+) -> Tensor:
+    """Stochastic depth of a whole block: with ``chance`` a row of ``tokens (B, N, D)`` passes it by.
+
+    What the block adds to the others grows by 1 / (1 - chance). A row that passes costs nothing.
+    """
     if generator is None or chance == 0.0:
-        return after
-    stays = torch.rand(len(after), 1, 1, generator=generator) >= chance
-    scale = stays.to(after) / (1.0 - chance)
-    return before + scale * (after - before)
+        return block(tokens)
+    stays = torch.rand(len(tokens), generator=generator) >= chance
+    rows = stays.nonzero()[:, 0].to(tokens.device)
+    before = tokens if stays.all() else tokens.index_select(0, rows)
+    after = before.lerp(block(before), 1.0 / (1.0 - chance))
+    return after if stays.all() else tokens.index_copy(0, rows, after)
 
 
 @dataclass(frozen=True)
@@ -75,29 +82,36 @@ class Crops:
     def frontend(self) -> FrontEnd:
         return self.sounds.frontend
 
-    def one(self, clip: int, start: int) -> Tensor:
-        """A raw piece ``(F, frames)`` of a clip, padded where the clip is shorter."""
-        frames = self.frontend.frames
-        piece = np.asarray(self.sounds.images[clip][:, start : start + frames], np.float32)
-        return self.frontend.pad_frames(torch.from_numpy(piece)[None], frames)[0]
+    def at(self, places: Sequence[tuple[int, int]]) -> Tensor:
+        """The pieces that begin at (clip, frame), standardised ``(B, F, frames)``.
+
+        Where a clip ends before its piece does, the piece is padded.
+        """
+        frames, device = self.frontend.frames, self.sounds.machine.device
+        raw = np.full((len(places), self.frontend.bands, frames), self.frontend.pad_level, np.float32)
+        for piece, (clip, start) in zip(raw, places, strict=True):
+            heard = self.sounds.images[clip][:, start : start + frames]
+            piece[:, : heard.shape[1]] = heard
+        return self.frontend.standardise(torch.from_numpy(raw).to(device))
+
+    def spare(self, clip: int) -> int:
+        """How many frames a clip is longer than a piece."""
+        return max(0, self.sounds.images[clip].shape[1] - self.frontend.frames)
 
     def drawn(self, clips: Tensor, generator: torch.Generator) -> Tensor:
         """A random piece of each clip, standardised ``(B, F, frames)``."""
         draws = torch.rand(len(clips), generator=generator).tolist()
-        pieces = []
-        for clip, draw in zip(clips.tolist(), draws, strict=True):
-            spare = max(0, self.sounds.images[clip].shape[1] - self.frontend.frames)
-            pieces.append(self.one(clip, int(draw * (spare + 1))))
-        raw = torch.stack(pieces)
-        return self.frontend.standardise(raw.to(self.sounds.device))
+        chosen = zip(clips.tolist(), draws, strict=True)
+        return self.at([(clip, int(draw * (self.spare(clip) + 1))) for clip, draw in chosen])
 
-    def in_a_row(self) -> Iterator[tuple[int, Tensor]]:
-        """Each clip's position with its pieces one after the other; the last one ends with the clip."""
-        frames = self.frontend.frames
-        for clip, image in enumerate(self.sounds.images):
-            last = max(0, image.shape[1] - frames)
-            for start in sorted({*range(0, last, frames), last}):
-                yield clip, self.one(clip, start)
+    def in_a_row(self) -> list[tuple[int, int]]:
+        """Where each clip's pieces begin, one after the other; the last one ends with the clip."""
+        places = []
+        for clip in range(len(self.sounds)):
+            last = self.spare(clip)
+            starts = {*range(0, last, self.frontend.frames), last}
+            places += [(clip, start) for start in sorted(starts)]
+        return places
 
 
 def train(
@@ -110,9 +124,10 @@ def train(
 ) -> Network:
     """A fresh copy of the encoder, trained for ``epochs``; the same examples give the same weights."""
     sounds, many = examples.features, examples.targets.ndim == 2
-    labels = examples.targets.to(sounds.device)
+    device = sounds.machine.device
+    labels = examples.targets.to(device)
     targets = labels.float() if many else F.one_hot(labels, examples.classes).float()
-    network = Network(sounds.encoder, recipe, examples.classes, many=many).to(sounds.device)
+    network = Network(sounds.encoder, recipe, examples.classes, many=many).to(device)
     optimiser = torch.optim.AdamW(groups_of(network, recipe), betas=recipe.betas, fused=True)
     generator = torch.Generator().manual_seed(0)
     clips, crops = len(sounds), Crops(sounds)
@@ -122,12 +137,13 @@ def train(
         network.train()
         for chosen in torch.randperm(clips, generator=generator).split(recipe.batch):
             images, wanted = augmented(
-                crops.drawn(chosen, generator), targets[chosen.to(sounds.device)], recipe, generator
+                crops.drawn(chosen, generator), targets[chosen.to(device)], recipe, generator
             )
             grid = network.encoder.grid(images)
-            keep = lines_kept(len(images), grid, recipe.hide, generator).to(sounds.device)
-            logits = network(images, keep if recipe.hide else None, generator)
-            loss = loss_of(logits, wanted, recipe, many=many)
+            keep = lines_kept(len(images), grid, recipe.hide, generator).to(device)
+            with sounds.machine.autocast():
+                logits = network(images, keep if recipe.hide else None, generator)
+            loss = loss_of(logits.float(), wanted, recipe, many=many)
             if not loss.isfinite():
                 raise BadData(
                     f"{name} diverged at step {step} with a learning rate of {rate:g}. Check that the "
@@ -208,20 +224,13 @@ def answers(network: Network, sounds: Sounds) -> Tensor:
     network.eval()
     crops, classes = Crops(sounds), network.head.out_features
     total, pieces = torch.zeros(len(sounds), classes), torch.zeros(len(sounds), 1)
-    waiting: list[tuple[int, Tensor]] = []
-
-    def answer() -> None:
-        rows = torch.tensor([clip for clip, _ in waiting])
-        raw = torch.stack([piece for _, piece in waiting]).to(sounds.device)
-        total.index_add_(0, rows, network(sounds.frontend.standardise(raw)).float().cpu())
-        pieces.index_add_(0, rows, torch.ones(len(rows), 1))
-        waiting.clear()
-
-    for piece in crops.in_a_row():
-        waiting.append(piece)
-        if len(waiting) == ANSWERED:
-            answer()
-    if waiting:
-        answer()
+    places = crops.in_a_row()
+    for first in range(0, len(places), ANSWERED):
+        some = places[first : first + ANSWERED]
+        with sounds.machine.autocast():
+            said = network(crops.at(some)).float().cpu()
+        rows = torch.tensor([clip for clip, _ in some])
+        total.index_add_(0, rows, said)
+        pieces.index_add_(0, rows, torch.ones(len(some), 1))
     logits = total / pieces
     return (logits if network.many else logits.log_softmax(dim=1)).clamp(-FLOOR, FLOOR)
