@@ -18,6 +18,7 @@ from suite.stream import generator_of
 Verdict = Literal["ok", "warning", "error"]
 
 TOLERANCE = 1e-4  # largest difference of two embeddings, relative to the largest entry
+HALF_TOLERANCE = 0.05  # the same in half precision; bfloat16 rounds each product by up to 0.004
 DURATIONS = (1.07, 1.98, 4.0)  # seconds of timestamp checks, as in HEAR's validator (spec 2.1)
 LONG = 20.0  # seconds over which a rounded hop shows as drift
 SHORTEST = (1.0, 0.5, 0.25, 0.1, 0.05, 0.025, 0.01)  # seconds, tried until one fails
@@ -86,6 +87,11 @@ def apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max()) / scale
 
 
+def at_most(found: float, most: float, fault: Verdict) -> Verdict:
+    """The verdict on a difference: ``fault`` where it is larger than ``most``, or no number."""
+    return "ok" if found <= most else fault
+
+
 def promises(foreign: Foreign, machine: Machine) -> Found:
     """Shapes and sizes as the model's attributes say, on the validator's durations."""
     foreign.scenes(noise(foreign, machine, 4, 2.74))
@@ -117,11 +123,7 @@ def deterministic(foreign: Foreign, machine: Machine) -> Found:
     """The same sounds twice."""
     heard = noise(foreign, machine, 3, 2.0)
     found = apart(foreign.scenes(heard), foreign.scenes(heard))
-    yield (
-        ("ok", f"two calls differ by {found:.1g}")
-        if found <= TOLERANCE
-        else ("error", f"the same sounds twice differ by {found:.1g} of the largest entry")
-    )
+    yield at_most(found, TOLERANCE, "error"), f"the same sounds twice differ by {found:.1g}"
 
 
 def batches(foreign: Foreign, machine: Machine) -> Found:
@@ -129,11 +131,26 @@ def batches(foreign: Foreign, machine: Machine) -> Found:
     heard = noise(foreign, machine, 4, 2.0)
     together = foreign.scenes(heard)
     found = max(apart(foreign.scenes(heard[i : i + 1]), together[i : i + 1]) for i in range(2))
-    yield (
-        ("ok", f"alone and in a batch differ by {found:.1g}")
-        if found <= TOLERANCE
-        else ("error", f"a sound alone differs from the same in a batch by {found:.1g}")
-    )
+    yield at_most(found, TOLERANCE, "error"), f"a sound alone and in a batch differ by {found:.1g}"
+
+
+def halved(foreign: Foreign, machine: Machine) -> Found:
+    """Scenes under autocast: in bfloat16, and on a GPU in float16 too.
+
+    Nobody promised that they are the same, so no more than a warning comes of it.
+    """
+    heard = noise(foreign, machine, 2, 2.0)
+    whole = foreign.scenes(heard)
+    device = machine.device.type
+    for kind in (torch.bfloat16, torch.float16) if device == "cuda" else (torch.bfloat16,):
+        name = f"{kind} autocast".removeprefix("torch.")
+        try:
+            with torch.autocast(device, dtype=kind):
+                found = apart(whole, foreign.scenes(heard))
+        except Exception as error:  # whichever way a foreign module fails
+            yield "warning", f"{name} is not survived ({type(error).__name__}: {error})"
+            continue
+        yield at_most(found, HALF_TOLERANCE, "warning"), f"{name} changes scenes by {found:.1g}"
 
 
 def padded(foreign: Foreign, machine: Machine) -> Found:
@@ -146,7 +163,7 @@ def padded(foreign: Foreign, machine: Machine) -> Found:
     found = apart(steps[:, :early], more[:, :early])
     scene = apart(foreign.scenes(heard), foreign.scenes(longer))
     yield (
-        ("ok" if found <= TOLERANCE else "warning"),
+        at_most(found, TOLERANCE, "warning"),
         f"2 s of silence behind 2 s of noise change its first second by {found:.1g}, the scene by "
         f"{scene:.1g}",
     )
@@ -227,6 +244,7 @@ CHECKS: dict[str, Callable[[Foreign, Machine], Found]] = {
     "types": kinds,
     "determinism": deterministic,
     "batch": batches,
+    "half precision": halved,
     "padding": padded,
     "timestamps": timed,
     "extremes": extremes,

@@ -38,7 +38,15 @@ class Ears(nn.Module):
             loudness = loudness - loudness.mean()
         if self.flaw == "random":
             loudness = loudness + torch.rand(1)
-        return self.layer(torch.stack([loudness, frames.diff(dim=2).square().mean(2)], dim=2))
+        heard = torch.stack([loudness, frames.diff(dim=2).square().mean(2)], dim=2)
+        if self.flaw == "numpy":
+            return torch.from_numpy(heard.numpy() @ self.layer.weight.detach().numpy().T)
+        steps: Tensor = self.layer(heard)
+        if self.flaw == "offset":
+            steps = (steps + 100.0) - 100.0  # bfloat16 has 8 bits: nothing is left
+        if self.flaw == "overflow" and steps.dtype != torch.float32:
+            steps = steps / 0.0
+        return steps
 
 
 def load_model(path: str = "") -> Ears:
@@ -69,4 +77,6 @@ def get_scene_embeddings(audio: Tensor, model: Ears) -> Tensor:
         scene: Tensor = model(audio).mean(1)
     if model.flaw == "scenes":
         scene = scene[:, :5]
+    if model.flaw == "array":
+        scene = torch.from_numpy(scene.numpy())  # numpy has no bfloat16
     return scene.double() if model.flaw == "double" else scene

@@ -35,12 +35,15 @@ def get_timestamp_embeddings(audio, model): ...
 # What the health check must say of a flaw: the check, its verdict, and words of its sentence.
 FLAWS = {
     "random": ("determinism", "error", "the same sounds twice differ"),
-    "batch": ("batch", "error", "a sound alone differs from the same in a batch"),
+    "batch": ("batch", "error", "a sound alone and in a batch differ by"),
     "silence": ("extremes", "error", "NaN or infinity for silence"),
     "double": ("types", "error", "scene embeddings are torch.float64; expected float32"),
     "seconds": ("timestamps", "error", "are they seconds? HEAR wants milliseconds"),
     "drift": ("timestamps", "error", "lies beyond the sound"),
     "uneven": ("timestamps", "error", "off an even grid by"),
+    "offset": ("half precision", "warning", "bfloat16 autocast changes scenes by"),
+    "overflow": ("half precision", "warning", "get_scene_embeddings returned NaN or infinity"),
+    "array": ("half precision", "warning", "bfloat16 autocast is not survived (TypeError: "),
     "size": ("sizes", "error", "but its model promises (2, 54, 6)"),
     "short": ("shortest sound", "warning", "0.5 s is answered, 0.25 s is not (RuntimeError)"),
     "training": ("types", "warning", "the model is in training mode"),
@@ -76,6 +79,19 @@ def test_a_flaw_is_named_by_the_check_that_is_for_it(flaw: str) -> None:
     assert (name, verdict) in [(finding.check, finding.verdict) for finding in faults]
     assert words in " ".join(finding.detail for finding in faults if finding.check == name)
     assert words in found.verdict
+
+
+def test_half_precision_is_told_and_changes_nothing_where_no_torch_is() -> None:
+    """Of matrix products in numpy autocast knows nothing; of a linear layer it rounds the answer."""
+    words = "bfloat16 autocast changes scenes by "
+    drifts = [
+        float(found.detail.removeprefix(words))
+        for flaw in ("numpy", "")
+        for found in check(ears(flaw), MACHINE).findings
+        if found.check == "half precision"
+    ]
+    assert drifts[0] == 0.0
+    assert 1e-4 < drifts[1] < 0.02
 
 
 def test_a_check_that_a_module_breaks_does_not_stop_the_others() -> None:
