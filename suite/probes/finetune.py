@@ -22,8 +22,8 @@ class FineTune(Probe[Sounds], name="finetune@1"):
     """The whole encoder is trained, 20 epochs; the learning rate is chosen on valid, nested.
 
     AdamW with layer decay 0.75, a tenth of warm-up and a cosine to zero, drop path, mixup, label
-    smoothing, and a tenth of the time and band steps hidden. For each learning rate a network is
-    trained for 5 epochs on train; that of the best valid score trains a fresh network for all epochs on
+    smoothing, and a fifth of the time and band steps hidden. For each learning rate a network is
+    trained for 3 epochs on train; that of the best valid score trains a fresh network for all epochs on
     train and valid together, whose last epoch answers. The test fold is not seen before. Random crops
     of the encoder's length are learnt from; answers are the mean over a clip's crops, one after the
     other. Scores are log-probabilities (log-odds for many labels).

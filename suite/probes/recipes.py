@@ -37,12 +37,12 @@ class Recipe:
 OURS = Recipe(
     epochs=20,
     batch=16,
-    rates=(2e-4, 1e-3, 5e-3),
-    trial_epochs=5,
+    rates=(3e-4, 1e-3, 3e-3),
+    trial_epochs=3,
     layer_decay=0.75,
     drop_path=0.1,
     mixup=0.2,
-    hide=0.1,
+    hide=0.2,
 )
 # AudioPG's code for ESC-50: AdamW 2e-4, 100 epochs of 32, mixup 0.8, CutMix 1.0.
 AUDIOPG = Recipe(epochs=100, batch=32, rates=(2e-4,), warmup=0.0, mixup=0.8, cutmix=1.0)
