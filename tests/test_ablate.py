@@ -96,7 +96,7 @@ def test_typed_again_it_does_nothing(gridded: Path, capsys: Captured) -> None:
     assert cli.main(words(gridded, GRID)) == cli.DONE
     said = capsys.readouterr().out
     assert "8 runs, 8 of them finished" in said
-    assert "trial 0" not in said
+    assert " over: " not in said
     assert (gridded / "results" / "studies" / "mine" / "study.json").read_bytes() == before
 
 

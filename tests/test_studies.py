@@ -12,8 +12,10 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import optuna
 import pytest
@@ -302,50 +304,44 @@ def test_on_a_full_disk_a_study_stops_and_goes_on_when_there_is_room(
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Path]:
+def server() -> Iterator[Path]:
     """A PostgreSQL server's folder, with its socket in it; the server is stopped at the end."""
-    folder = shutil.which("postgres") and Path(shutil.which("postgres") or "").resolve().parent
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    binaries = found[-1].parent if found else folder
-    if binaries is None:
+    on_path = shutil.which("postgres")
+    if not found and on_path is None:
         pytest.skip("needs PostgreSQL's server (postgres, initdb, pg_ctl)")
-    place = tmp_path / "pg"
-    place.mkdir()
-    owner = as_owner(place)
-    subprocess.run(
-        [*owner, str(binaries / "initdb"), "-D", str(place / "data"), "-A", "trust", "-U", "suite"],
-        check=True,
-        capture_output=True,
-    )
+    binaries = found[-1].parent if found else Path(str(on_path)).resolve().parent
+    place = Path(tempfile.mkdtemp(prefix="pg"))  # short: the address of a socket has 107 characters
     (place / "binaries").symlink_to(binaries)
+    if os.geteuid() == 0:
+        shutil.chown(place, user_of_server())
+    words = [*as_user(), str(binaries / "initdb"), "-D", str(place / "data"), "-A", "trust"]
+    subprocess.run([*words, "-U", "suite"], check=True, capture_output=True)
     control(place, "start")
     yield place
     control(place, "stop")
+    shutil.rmtree(place)
 
 
-def as_owner(place: Path) -> list[str]:
-    """PostgreSQL refuses to run as root: words that run it as the owner of an unprivileged folder."""
-    if os.geteuid() != 0:
-        return []
-    for folder in (place, *place.parents[:3]):
-        folder.chmod(0o755)
-    shutil.chown(place, "postgres" if has_user("postgres") else "nobody")
-    return ["setpriv", f"--reuid={'postgres' if has_user('postgres') else 'nobody'}", "--clear-groups"]
+def user_of_server() -> str:
+    """One who is not root, as whom PostgreSQL refuses to run."""
+    known = subprocess.run(["id", "postgres"], capture_output=True).returncode == 0
+    return "postgres" if known else "nobody"
 
 
-def has_user(name: str) -> bool:
-    return subprocess.run(["id", name], capture_output=True).returncode == 0
+def as_user() -> list[str]:
+    """Words that run a command as that user, where this is root."""
+    return ["setpriv", f"--reuid={user_of_server()}", "--clear-groups"] if os.geteuid() == 0 else []
 
 
-def control(place: Path, what: str) -> None:
+def control(place: Path, what: Literal["start", "stop"]) -> None:
     """Start or stop the server."""
-    options = f"-k {place} -c listen_addresses= -c fsync=off"
-    words = [str(place / "binaries" / "pg_ctl"), "-D", str(place / "data"), "-w", "-m", "fast"]
-    words += ["-l", str(place / "log"), "-o", options, what] if what == "start" else [what]
-    if what == "start":
-        words.remove("-m")
-        words.remove("fast")
-    subprocess.run([*as_owner(place), *words], check=True, capture_output=True)
+    how = {
+        "start": ["-l", str(place / "log"), "-o", f"-k {place} -c listen_addresses= -c fsync=off"],
+        "stop": ["-m", "fast"],
+    }
+    words = [str(place / "binaries" / "pg_ctl"), "-D", str(place / "data"), "-w", *how[what], what]
+    subprocess.run([*as_user(), *words], check=True, capture_output=True)
 
 
 def test_workers_share_a_study_in_postgresql_which_may_stop_and_start(
