@@ -7,11 +7,11 @@ import warnings
 
 from generators.drawer import UsageError, neighbours
 from suite import help as pages
-from suite import storage
+from suite.complaints import INTERRUPTED, complaint
 from suite.progress import show_warning
 from suite.verbs import DONE, FAILED, VERBS, command
 
-USAGE, MISSING, INTERRUPTED = 2, 3, 130
+USAGE, MISSING = 2, 3
 
 __all__ = ["DONE", "FAILED", "INTERRUPTED", "MISSING", "USAGE", "VERBS", "main"]
 
@@ -40,15 +40,9 @@ def main(words: list[str] | None = None) -> int:
         detail = str(interrupt) or "what was finished is kept; type the same command to go on"
         print(f"\ninterrupted: {detail}\n  {command(words)}", file=sys.stderr)
         return INTERRUPTED
-    except OSError as error:
-        code = getattr(error, "exit_code", None)
-        if code is None and error.errno not in storage.REFUSALS:
-            raise
-        print(f"error: {storage.advice(error) if code is None else error}", file=sys.stderr)
-        return FAILED if code is None else int(code)
     except Exception as error:
-        code = getattr(error, "exit_code", None)
-        if code is None:  # a bug of ours: its traceback is wanted
+        told = complaint(error)
+        if told is None:  # a bug of ours: its traceback is wanted
             raise
-        print(f"error: {error}", file=sys.stderr)
-        return int(code)
+        print(f"error: {told.text}", file=sys.stderr)
+        return told.exit_code

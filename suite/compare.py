@@ -199,26 +199,27 @@ def run_all(cells: list[Cell], settings: Settings) -> Iterator[Outcome]:
 def attempt(cell: Cell, settings: Settings) -> Outcome:
     """Pre-train and evaluate one cell; its error is returned, not raised."""
     try:
-        machine = open_machine(
-            settings.device, cell.experiment.training.precision, share_of_threads(settings)
-        )
-        run = pretrain(
-            cell.experiment,
-            settings.places,
-            machine,
-            command=cell.command,
-            keeping=settings.keeping,
-        )
-        evaluate(
-            run,
-            asked_tasks(settings),
-            list(settings.probe_names),
-            machine,
-            settings.places.cache,
-            pooling=settings.pooling,
-        )
+        return run_cell(cell, settings)
     except Exception as error:  # reported at the end, with exit code 1: the next cell must run
         return failed(cell, error)
+
+
+def run_cell(cell: Cell, settings: Settings) -> Path:
+    """Pre-train and evaluate one cell; what is there already is not repeated."""
+    machine = open_machine(
+        settings.device, cell.experiment.training.precision, share_of_threads(settings)
+    )
+    run = pretrain(
+        cell.experiment, settings.places, machine, command=cell.command, keeping=settings.keeping
+    )
+    evaluate(
+        run,
+        asked_tasks(settings),
+        list(settings.probe_names),
+        machine,
+        settings.places.cache,
+        pooling=settings.pooling,
+    )
     return run
 
 

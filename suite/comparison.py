@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,9 +13,10 @@ from generators.drawer import UsageError, neighbours
 from suite import drawers
 from suite.compare import Cell, Settings
 from suite.configuration import configure, experiment_of, plain_config
-from suite.experiment import CONTROLS, typed
+from suite.drawers import CONTROLS
 from suite.pooling import pooling_of
 from suite.pretrain import Keeping, Places
+from suite.values import typed
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -128,14 +130,21 @@ def settings(grid: Comparison, words: list[str]) -> Settings:
     """How the cells are run, from the same words that make them."""
     shared = [*grid.overrides, *(word for word in words if not is_for_compare(word))]
     workers = [word for word in words if word.startswith("workers=")]
-    config = configure([*shared, *workers])
+    return running([*shared, *workers], grid.tasks, grid.probes, grid.encoders)
+
+
+def running(
+    words: list[str], tasks: Sequence[str], probes: Sequence[str], encoders: Sequence[str] = ()
+) -> Settings:
+    """How cells are run, where ``words`` say so, and what is asked of them."""
+    config = configure(words)
     paths = config.paths
     return Settings(
         places=Places(data=Path(paths.data), runs=Path(paths.runs), cache=Path(paths.cache)),
         results=Path(paths.results),
-        encoders=grid.encoders,
-        task_names=grid.tasks,
-        probe_names=tuple(drawers.probe_id(name) for name in grid.probes),
+        encoders=tuple(encoders),
+        task_names=tuple(tasks),
+        probe_names=tuple(drawers.probe_id(name) for name in probes),
         pooling=pooling_of(config.pooling).name,
         partial=config.partial,
         keeping=Keeping.of(config),

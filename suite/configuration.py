@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -13,11 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from generators.drawer import UsageError, conforms, neighbours
 from suite import drawers, recipe, registry
+from suite.drawers import CONTROLS
 from suite.encoder import Architecture
-from suite.experiment import CONTROLS, Experiment, Scale, typed
+from suite.experiment import Experiment, Scale
 from suite.frontend import FrontEnd
 from suite.objectives.base import DecoderSize
 from suite.optimiser import Training
+from suite.values import typed
 
 PRESETS = ("scale", "frontend", "comparison")
 
@@ -42,13 +47,12 @@ def configure(overrides: list[str]) -> DictConfig:
             choices[key] = word
     entries = {key: word.partition("=")[2] for key, word in choices.items()}
     registry.register({key: name for key, name in entries.items() if key in registry.GROUPS})
-    GlobalHydra.instance().clear()
-    with initialize_config_module("suite.conf", version_base="1.3"):
-        chosen = compose("config", overrides=list(choices.values()))
-        parts = [word for word in overrides if registry.holds_parts(chosen, word.partition("=")[0])]
-        for word in overrides:
-            if word not in choices.values() and word not in parts:
-                registry.check_key(chosen, word.partition("=")[0])
+    chosen = composed(tuple(choices.values()))
+    parts = [word for word in overrides if registry.holds_parts(chosen, word.partition("=")[0])]
+    for word in overrides:
+        if word not in choices.values() and word not in parts:
+            registry.check_key(chosen, word.partition("=")[0])
+    with hydra_home():
         try:
             config = compose("config", overrides=[word for word in overrides if word not in parts])
             registry.set_parts(config, parts)
@@ -60,6 +64,24 @@ def configure(overrides: list[str]) -> DictConfig:
                 "needs quotes of its own: \"comparison.sources=['noise source.colour=pink']\"."
             ) from error
     return config
+
+
+@functools.lru_cache(maxsize=64)
+def composed(choices: tuple[str, ...]) -> DictConfig:
+    """The configuration of chosen entries and presets alone, to look keys up in; not to be changed.
+
+    It is kept, since the cells of a grid and the trials of a study choose the same again and again.
+    """
+    with hydra_home():
+        return compose("config", overrides=list(choices))
+
+
+@contextmanager
+def hydra_home() -> Iterator[None]:
+    """Hydra looks into ``suite/conf``."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("suite.conf", version_base="1.3"):
+        yield
 
 
 def experiment_of(config: DictConfig) -> Experiment:

@@ -15,6 +15,8 @@ masks = Drawer("masking", _SUITE / "masking", "suite.masking")
 objectives = Drawer("objective", _SUITE / "objectives", "suite.objectives")
 probes = Drawer("probe", _SUITE / "probes", "suite.probes")
 
+CONTROLS = ("untrained", "mel_statistics")  # control=...: encoders that no source has trained
+
 # What the user can list, in the order of a study.
 DRAWERS: dict[str, Drawer] = {
     "sources": sources,

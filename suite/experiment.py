@@ -5,22 +5,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import generators
 from generators.base import Source
-from generators.drawer import UsageError, conforms, spelt
+from generators.drawer import UsageError
 from suite import drawers, registry
 from suite.encoder import Architecture, Encoder
 from suite.frontend import FrontEnd
 from suite.masking.base import Masking
 from suite.objectives.base import DecoderSize, Objective, ObjectiveSettings
 from suite.optimiser import Training
-
-CONTROLS = ("untrained", "mel_statistics")
+from suite.values import tupled, typed
 
 CLIP_FRAMES = 1024  # frames of one stored picture: as many as AudioPG's clips have (10.24 s)
 
@@ -164,25 +162,6 @@ def located(source: dict[str, Any], data: Path) -> dict[str, Any]:
         return str(data / value) if elsewhere and (data / value).exists() else value
 
     return {key: place(key, value) for key, value in source.items()}
-
-
-def tupled(value: Any) -> Any:
-    """YAML's lists as tuples, so that equal settings compare and hash equal."""
-    if isinstance(value, dict):
-        return {key: tupled(item) for key, item in value.items()}
-    return tuple(tupled(item) for item in value) if isinstance(value, (list, tuple)) else value
-
-
-def typed(settings: type[Any], values: dict[str, Any], where: str) -> Any:
-    """``settings(**values)``, with a UsageError for a value of the wrong type."""
-    hints = typing.get_type_hints(settings)
-    values = {key: tupled(value) for key, value in values.items()}
-    for key, value in values.items():
-        if not conforms(value, hints[key]):
-            raise UsageError(f"{where}.{key}={value!r}: expected {spelt(hints[key])}.")
-        if hints[key] in (float, float | None) and value is not None:
-            values[key] = float(value)  # 1 and 1.0 are one experiment
-    return settings(**values)
 
 
 def experiment_from(values: dict[str, Any]) -> Experiment:

@@ -20,6 +20,7 @@ VERBS = {
     "evaluate": "a run, or any encoder behind HEAR's calls -> rows and predictions",
     "reconstruct": "what a run predicts of hidden patches: figures and errors as it learnt",
     "compare": "a grid of sources, objectives, masks and seeds; prints its price first",
+    "ablate": "a study of primitives, masks, mixtures or sizes: grid or search, resumable",
     "export": "take an encoder away: for HEAR's tools, timm, or a model hub",
     "report": "rows -> tables, plots and the leaderboard page",
     "verify": "recompute every published number from its predictions",
@@ -67,6 +68,11 @@ EXAMPLES = {
         "sourcebench compare comparison=esc50-nano dry=true",
         "sourcebench compare comparison=recipes-nano 'comparison.masks=[random,time]'",
     ],
+    "ablate": [
+        "sourcebench ablate ablation=size",
+        "SOURCEBENCH_DATA=/data/audio sourcebench ablate ablation=primitives workers=2",
+        "sourcebench ablate ablation=procedural_search trials=40 confirm=5",
+    ],
     "export": [
         "sourcebench export run=runs/<run_id> to=hear",
         "SOURCEBENCH_DATA=/data/audio sourcebench export run=runs/<run_id> to=hub statistics_of=esc50",
@@ -91,6 +97,7 @@ USES_ENTRIES = {
     "evaluate": ("tasks", "probes"),
     "reconstruct": ("tasks",),
     "compare": ("sources", "tasks", "probes"),
+    "ablate": ("sources", "masks", "tasks", "probes"),
 }
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 data missing, 130 interrupted (saved)."
@@ -116,6 +123,8 @@ def of(verb: str) -> str:
         parts.append(data_set_lines())
     if verb == "compare":
         parts.append(preset_lines("comparison"))
+    if verb == "ablate":
+        parts.append(preset_lines("ablation"))
     if verb in ("preview", "pretrain", "compare"):
         parts += [preset_lines(group) for group in ("experiment", "scale", "frontend")]
     if verb != "list":

@@ -37,6 +37,9 @@ RUNNING = {  # the keys of config.yaml that change no result, and their types
     "out": str | None,
     "workers": int,
     "dry": bool,
+    "trials": int | None,
+    "confirm": int | None,
+    "storage": str | None,
     "from": str | None,
     "mirror": str | tuple[str, ...] | None,
     "checksum": str | tuple[str, ...] | None,
@@ -51,6 +54,12 @@ RUNNING = {  # the keys of config.yaml that change no result, and their types
     "device": str,
     "threads": int | None,
 }
+
+
+COUNTED = (  # of these, at least 1
+    *("workers", "count", "inputs", "log_every", "threads", "patience", "micro_batch"),
+    *("trials", "confirm"),
+)
 
 
 def plain(value: Any) -> Any:
@@ -210,6 +219,5 @@ def check_running(config: dict[str, Any]) -> None:
             name = hint.__name__ if isinstance(hint, type) else str(hint)
             cure = f" Type {key}=[{value}]." if "tuple" in str(hint) else ""
             raise UsageError(f"{key}={value!r} is of the wrong type: expected {name}.{cure}")
-        counted = ("workers", "count", "inputs", "log_every", "threads", "patience", "micro_batch")
-        if key in counted and value is not None and value < 1:
+        if key in COUNTED and value is not None and value < 1:
             raise UsageError(f"{key}={value}: expected at least 1.")

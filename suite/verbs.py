@@ -196,6 +196,7 @@ def compare(words: list[str]) -> int:
     from suite.compare import check_names, price
     from suite.compare import compare as run_grid
     from suite.configuration import configure
+    from suite.report.shown import show
 
     config = configure(words)
     grid = comparison.read(config)
@@ -206,7 +207,7 @@ def compare(words: list[str]) -> int:
     if config.dry:
         return DONE
     failures = run_grid(cells, settings)
-    render(settings.results)
+    show(settings.results)
     for failure in failures:
         print(
             f"failed: {failure.run_id}\n  {failure.reason}\n  again: {failure.command}", file=sys.stderr
@@ -214,32 +215,28 @@ def compare(words: list[str]) -> int:
     return FAILED if failures else DONE
 
 
-def render(results: Path) -> int:
-    """Render ``results`` and print the tables and where everything lies."""
-    from rich.console import Console
+def ablate(words: list[str]) -> int:
+    """``ablate ablation=... [trials=N] [confirm=N]``: a study, its price first, then its winner."""
+    from suite.ablate import ablate as run_study
+    from suite.report.shown import show
 
-    from suite.report import read_results, summaries
-    from suite.report import render as write
-    from suite.report.tables import READING, terminal
-
-    rendered = write(results)
-    tables = summaries.summarise(read_results(results), lambda run: results / "predictions" / run)
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    for table in terminal(tables):
-        console.print(table)
-    if tables:
-        console.print(f"{READING} Bold is marked * here.", style="dim")
-    print(f"tables       {results / 'tables'}")
-    print(f"plots        {results / 'plots'}")
-    print(f"leaderboard  {rendered.page.resolve().as_uri()}")
-    return DONE
+    public = [word for word in words if not word.startswith("storage=")]  # it may hold a password
+    done = run_study(words, command(["ablate", *public]), lambda line: print(line, flush=True))
+    if done is None:
+        return DONE
+    show(done.results, done.name)
+    for failure in done.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return FAILED if done.failures else DONE
 
 
 def report(words: list[str]) -> int:
     """``report``: rows to tables, plots and the leaderboard."""
     from suite.configuration import configure
+    from suite.report.shown import show
 
-    return render(Path(configure(words).paths.results))
+    show(Path(configure(words).paths.results))
+    return DONE
 
 
 def verify(words: list[str]) -> int:
@@ -278,6 +275,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": evaluate,
     "reconstruct": reconstruct,
     "compare": compare,
+    "ablate": ablate,
     "export": export,
     "report": report,
     "verify": verify,

@@ -14,7 +14,9 @@ import numpy as np
 from generators.drawer import BadData
 from suite import metrics, scoring
 from suite.report import read_results
+from suite.report.summaries import final_rows
 from suite.rows import Answers, EventPredictions, Row, predictions_of, read_predictions, task_label
+from suite.studies import FILE, FOLDER, Study, read_studies
 
 TOLERANCE = 1e-9  # the metric is defined on the stored float16 scores: only summation order may differ
 
@@ -26,6 +28,7 @@ Kind = Literal[
     "unreadable",  # the predictions file is damaged, or its parts do not fit together
     "no_predictions",  # a row without predictions: it cannot be verified
     "no_rows",  # a predictions file that no row speaks of
+    "trial",  # the score of a study's trial does not follow from the rows of its runs
 ]
 
 
@@ -65,9 +68,38 @@ class Verification:
 def verify(results: Path) -> Verification:
     """Recompute the score of every row below ``results/rows`` from ``results/predictions``.
 
-    All disagreements are found in one call, in a stable order. Raises
-    BadData for a rows file that cannot be read at all.
+    So in every folder of ``results/studies``, where the scores of a study's trials are recomputed from
+    its rows as well. All disagreements are found in one call, in a stable order. Raises BadData for a
+    file of rows or of a study that cannot be read at all.
     """
+    folders = [path for path in sorted((results / FOLDER).glob("*")) if path.is_dir()]
+    parts = [_verify_folder(folder) for folder in (results, *folders)]
+    findings = [finding for part in parts for finding in part.findings]
+    findings += [found for study, folder in read_studies(results) for found in _trials(study, folder)]
+    rows, verified = sum(part.rows for part in parts), sum(part.verified for part in parts)
+    return Verification(rows, verified, tuple(findings))
+
+
+def _trials(study: Study, folder: Path) -> Iterable[Finding]:
+    scores: dict[str, list[float]] = defaultdict(list)
+    for row in final_rows(read_results(folder)):
+        if (row.task, row.probe) == (study.task, study.probe):
+            scores[row.run_id].append(row.score)
+    path = folder / FILE
+    for trial in study.complete:
+        named = f"study {study.name}, trial {trial.number}"
+        lacking = [run for run in trial.runs if run not in scores]
+        if lacking or not trial.runs:
+            listed = ", ".join(lacking) or "it names no run"
+            yield Finding("trial", path, f"{named}: no row on {study.task}, {study.probe}: {listed}")
+            continue
+        score = float(np.mean([np.mean(scores[run]) for run in trial.runs]))
+        said = math.nan if trial.score is None else trial.score
+        if not math.isclose(score, said, rel_tol=0.0, abs_tol=TOLERANCE):
+            yield Finding("trial", path, f"{named}: the study says {said!r}, its rows give {score!r}")
+
+
+def _verify_folder(results: Path) -> Verification:
     rows = read_results(results)
     by_file: dict[Path, list[Row]] = defaultdict(list)
     for row in rows:

@@ -14,8 +14,8 @@ import torch
 
 PATTERNS, SOUNDS, BLENDS = "Patterns", "Sounds", "Blends, beside their parts alone"
 RECORDINGS, TRAINER, PROBES, DOOR = "Recordings", "Trainer", "Probes and toy tasks", "Door"
-TASKS = "Tasks"
-SECTIONS = (PATTERNS, SOUNDS, BLENDS, RECORDINGS, TRAINER, TASKS, PROBES, DOOR)
+TASKS, STUDIES = "Tasks", "Studies"
+SECTIONS = (PATTERNS, SOUNDS, BLENDS, RECORDINGS, TRAINER, TASKS, PROBES, STUDIES, DOOR)
 RECIPE = "audiopg, the reference's recipe"  # it measures the machine
 HEADINGS = (
     *("source", "item", "clock", "reference/s", "bar/s", "ours/s", "ratio", "reached"),

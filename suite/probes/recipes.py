@@ -37,7 +37,7 @@ class Recipe:
 OURS = Recipe(
     epochs=20,
     batch=16,
-    rates=(2e-4, 1e-3, 5e-3),
+    rates=(3e-4, 1e-3, 3e-3),
     trial_epochs=3,
     layer_decay=0.75,
     drop_path=0.1,

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from generators.drawer import BadData, UsageError
 from suite.rows import Row, read_rows, write_atomically
+from suite.studies import read_studies
+
+if TYPE_CHECKING:
+    from suite.report.ablations import Ablation
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,7 @@ class Rendered:
     plots: tuple[Path, ...]
     page: Path
     rows: int
+    studies: tuple[Ablation, ...] = ()
 
 
 def read_results(results: Path) -> list[Row]:
@@ -41,26 +48,31 @@ def read_results(results: Path) -> list[Row]:
 def render(results: Path) -> Rendered:
     """Write ``tables/``, ``plots/`` and ``leaderboard/index.html`` below ``results`` from its rows.
 
-    The output is a function of the rows and predictions alone. Tables and plots of earlier calls that
-    no row asks for any more are removed. Raises BadData for malformed rows, UsageError where
-    ``results`` cannot be written.
+    The output is a function of the rows, the predictions and the studies below ``results/studies``,
+    each with rows and predictions of its own. Tables and plots of earlier calls that nothing asks for
+    any more are removed. Raises BadData for malformed rows and studies, UsageError where ``results``
+    cannot be written.
     """
-    from suite.report import overviews, page, plots, protocols, summaries, tables
+    from suite.report import ablation_figures, overviews, page, plots, protocols, summaries, tables
+    from suite.report.ablations import ablation
 
     rows = read_results(results)
+    studies = [ablation(found, at, read_results(at)) for found, at in read_studies(results)]
     summary = summaries.summarise(rows, lambda run_id: results / "predictions" / run_id)
     across, by_protocol = overviews.overviews(summary), protocols.protocols(summary)
     table_files = {
         results / "tables" / name: text.encode()
-        for name, text in tables.files(summary, across, by_protocol).items()
+        for name, text in tables.files(summary, across, by_protocol, studies).items()
     }
     plot_files = {
         results / "plots" / f"{name}.{kind}": content
-        for name, kinds in plots.figures(summary, by_protocol, rows)
+        for name, kinds in chain(
+            plots.figures(summary, by_protocol, rows), ablation_figures.figures(studies)
+        )
         for kind, content in kinds.items()
     }
     page_file = results / "leaderboard" / "index.html"
-    page_content = page.render_page(summary, across, by_protocol, rows).encode()
+    page_content = page.render_page(summary, across, by_protocol, studies, rows).encode()
     try:
         for path, content in (table_files | plot_files | {page_file: page_content}).items():
             write_atomically(path, content)
@@ -71,7 +83,7 @@ def render(results: Path) -> Rendered:
             f"{error.filename or results} cannot be written: {error.strerror}. Make {results} a folder "
             "you may write to, or choose another one: sourcebench report paths.results=FOLDER"
         ) from error
-    return Rendered(tuple(table_files), tuple(plot_files), page_file, len(rows))
+    return Rendered(tuple(table_files), tuple(plot_files), page_file, len(rows), tuple(studies))
 
 
 def _remove_stale(folder: Path, current: set[Path], patterns: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.report.significance import Interval
@@ -59,6 +59,13 @@ def interval(value: Interval | None) -> str:
     return DASH if value is None else f"{percent(value.low)}{DASH}{percent(value.high)}"
 
 
+def change(value: Interval | None) -> str:
+    """``+1.2 to +3.4`` in percent: an interval of a difference, whose ends have signs."""
+    if value is None:
+        return DASH
+    return f"{percent(value.low, signed=True)} to {percent(value.high, signed=True)}"
+
+
 def p_value(value: float | None) -> str:
     """Three decimals, or ``<0.001``."""
     if value is None or math.isnan(value):
@@ -71,12 +78,23 @@ def count(value: float) -> str:
     return f"{round(value):,}" if value else DASH
 
 
+def spelt(params: Mapping[str, object]) -> str:
+    """What a trial takes on each axis: ``mask blocks, ratio 0.6``."""
+    return ", ".join(f"{name} {value_words(value)}" for name, value in params.items())
+
+
+def value_words(value: object) -> str:
+    """A choice as it is, a number with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def markdown(blocks: Sequence[Block]) -> str:
     """Blocks as Markdown tables below headings."""
     parts = []
     for block in blocks:
-        lines = [f"## {_plain(block.title)}", ""]
+        lines = [f"## {_plain(block.title)}"]
         if block.body:
+            lines.append("")
             lines.append("| " + " | ".join(_plain(name) for name in block.head) + " |")
             lines.append(
                 "|" + "|".join(":--" if i == 0 else "--:" for i in range(len(block.head))) + "|"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
-from suite.report import tables
+from suite.report import ablation_section, markup, tables
+from suite.report.ablations import Ablation
 from suite.report.bars import bar, span_of
 from suite.report.formats import percent
 from suite.report.lines import Line, Table
 from suite.report.overviews import Overview, overview_block
-from suite.report.palette import colour
 from suite.report.protocols import Protocols, protocols_block
 from suite.rows import Row, task_label
 
@@ -39,13 +38,14 @@ def render_page(
     summary: Sequence[Table],
     overviews: Sequence[Overview],
     protocols: Sequence[Protocols],
+    ablations: Sequence[Ablation],
     rows: Sequence[Row],
 ) -> str:
     """The page as text, a function of its arguments alone; it fetches nothing."""
     here = Path(__file__).parent
     style = (here / "page.css").read_text(encoding="utf-8")
     script = (here / "page.js").read_text(encoding="utf-8")
-    body = EMPTY if not rows else _body(summary, overviews, protocols, rows)
+    body = _body(summary, overviews, protocols, ablations, rows) if rows or ablations else EMPTY
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -61,6 +61,7 @@ def _body(
     summary: Sequence[Table],
     overviews: Sequence[Overview],
     protocols: Sequence[Protocols],
+    ablations: Sequence[Ablation],
     rows: Sequence[Row],
 ) -> str:
     runs: dict[str, list[Row]] = defaultdict(list)
@@ -79,6 +80,8 @@ def _body(
     parts += [_overview(overview, places) for overview in overviews]
     parts += ["<h2>By protocol</h2>"] if protocols else []
     parts += [_by_protocol(found) for found in protocols]
+    parts += ["<h2>Ablations</h2>"] if ablations else []
+    parts += [ablation_section.section(study) for study in ablations]
     parts.append("<h2>Task by task</h2>")
     parts += [_section(position, table) for position, table in enumerate(summary)]
     parts.append("<h2>Runs</h2>")
@@ -105,42 +108,46 @@ def _filters(summary: Sequence[Table]) -> str:
 def _by_protocol(found: Protocols) -> str:
     block = protocols_block(found)
     group = found.group
-    data = _data("protocols", task=group.task_label, scale=group.scale, recipe=group.setting.recipe)
+    data = markup.data(
+        "protocols", task=group.task_label, scale=group.scale, recipe=group.setting.recipe
+    )
     body = []
     for i, (line, cells) in enumerate(zip(found.lines, block.body, strict=True)):
         numbers = [*map(float, found.scores[i]), float(found.places[i].mean())]
-        row = [_source(line.family, line.label, control=line.control)]
+        row = [markup.source(line.family, line.label, control=line.control)]
         for cell, number in zip(cells[1:], numbers, strict=True):
-            row.append(_cell(escape(cell.text), _number(number), "best" if cell.bold else ""))
+            row.append(
+                markup.cell(escape(cell.text), markup.number(number), "best" if cell.bold else "")
+            )
         body.append(f"<tr>{''.join(row)}</tr>")
-    table = _table(block.title, block.head, body)
-    return f"<section {data}>\n<h3>{escape(block.title)}</h3>\n{table}{_notes(block.notes)}</section>"
+    table = markup.table(block.title, block.head, body)
+    return markup.section(data, block.title, table + markup.notes(block.notes))
 
 
 def _overview(overview: Overview, places: dict[tuple[str, str], str]) -> str:
     setting = overview.setting
-    data = _data("overview", probe=setting.probe, scale=setting.scale, recipe=setting.recipe)
+    data = markup.data("overview", probe=setting.probe, scale=setting.scale, recipe=setting.recipe)
     block = overview_block(overview)
     body = []
     for i, (label, cells) in enumerate(zip(overview.labels, block.body, strict=True)):
         place = overview.standing[i]
-        numbers: list[float | None] = [_number(float(v)) for v in overview.scores[i]]
+        numbers: list[float | None] = [markup.number(float(v)) for v in overview.scores[i]]
         numbers += [None] * 3 if place is None else [place.mean, place.low, place.best]
         numbers.append(overview.borda[i])
-        row = [_source(overview.families[i], label, control=overview.controls[i])]
+        row = [markup.source(overview.families[i], label, control=overview.controls[i])]
         for column, (cell, number) in enumerate(zip(cells[1:], numbers, strict=True)):
             text = escape(cell.text)
             if column < len(overview.tables) and number is not None:
                 text = f'<a href="#{places[(overview.tables[column], label)]}">{text}</a>'
-            row.append(_cell(text, number, "best" if cell.bold else ""))
+            row.append(markup.cell(text, number, "best" if cell.bold else ""))
         body.append(f"<tr>{''.join(row)}</tr>")
-    table = _table(block.title, block.head, body)
-    return f"<section {data}>\n<h3>{escape(block.title)}</h3>\n{table}{_notes(block.notes)}</section>"
+    table = markup.table(block.title, block.head, body)
+    return markup.section(data, block.title, table + markup.notes(block.notes))
 
 
 def _section(position: int, table: Table) -> str:
     g = table.group
-    data = _data(
+    data = markup.data(
         "table", task=g.task_label, probe=g.probe_label, scale=g.scale, recipe=g.setting.recipe
     )
     block, span = tables.measured(table), span_of(table)
@@ -149,23 +156,22 @@ def _section(position: int, table: Table) -> str:
     for i, (line, cells) in enumerate(zip(table.lines, block.body, strict=True)):
         texts = [escape(cell.text) for cell in cells[2:]]
         score = f'<a href="#t{position}-{i}">{percent(line.score)}</a>'
-        row = [_source(line.family, line.label, control=line.control)]
-        row += [_cell(score, line.score, "score"), f"<td>{bar(line, span, table.chance)}</td>"]
-        row += [_cell(text, value) for text, value in zip(texts, _sort_values(line), strict=True)]
+        row = [markup.source(line.family, line.label, control=line.control)]
+        row += [markup.cell(score, line.score, "score"), f"<td>{bar(line, span, table.chance)}</td>"]
+        row += [markup.cell(text, value) for text, value in zip(texts, _sort_values(line), strict=True)]
         mark = ' class="best"' if line.among_best else ""
         body.append(f"<tr{mark}>{''.join(row)}</tr>")
-    files = ", ".join(
-        f'<a href="../tables/{quote(table.name)}.{kind}">{kind}</a>' for kind in ("md", "csv", "tex")
-    )
+    files = markup.files("tables", table.name, ("md", "csv", "tex"))
     reported = tables.reported(table)
-    parts = [f"<section {data}>", f"<h3>{escape(block.title)}</h3>", _table(block.title, head, body)]
-    parts += [_notes(block.notes), _folds(position, table)]
+    remarks = [note for note in block.notes if note != tables.READING]  # said once above
+    parts = [f"<section {data}>", f"<h3>{escape(block.title)}</h3>"]
+    parts += [markup.table(block.title, head, body), markup.notes(remarks), _folds(position, table)]
     if reported is not None:
         rows = [
             "".join(["<tr>", *(f"<td>{escape(cell.text)}</td>" for cell in row), "</tr>"])
             for row in reported.body
         ]
-        inner = _table(reported.title, reported.head, rows, "words", sortable=False)
+        inner = markup.table(reported.title, reported.head, rows, "words", sortable=False)
         parts.append(f"<details><summary>{escape(reported.title)}</summary>{inner}</details>")
     parts.append(f'<p class="soft">This table as a file: {files}</p></section>')
     return "\n".join(parts)
@@ -179,15 +185,15 @@ def _folds(position: int, table: Table) -> str:
         for s, seed in enumerate(line.seeds):
             run_id = line.rows[s * len(line.folds)].run_id
             anchor = f' id="t{position}-{i}"' if s == 0 else ""
-            link = f'<a href="#run-{_anchor(run_id)}">{escape(run_id)}</a>'
-            scores = "".join(_cell(percent(float(v)), float(v)) for v in line.scores[s])
+            link = f'<a href="#run-{markup.anchor(run_id)}">{escape(run_id)}</a>'
+            scores = "".join(markup.cell(percent(float(v)), float(v)) for v in line.scores[s])
             mean = float(line.scores[s].mean())
             body.append(
                 f'<tr{anchor}><th scope="row">{escape(line.label)}</th><td class="left">{link}</td>'
-                f"<td>{seed}</td>{_cell(percent(mean), mean)}{scores}</tr>"
+                f"<td>{seed}</td>{markup.cell(percent(mean), mean)}{scores}</tr>"
             )
     head = (tables.head(table)[0], "run", "seed", "mean", *(f"fold {fold}" for fold in folds))
-    inner = _table("Scores of every run and fold", head, body)
+    inner = markup.table("Scores of every run and fold", head, body)
     return f"<details><summary>Scores of every run and fold</summary>{inner}</details>"
 
 
@@ -213,7 +219,7 @@ def _run(run_id: str, rows: Sequence[Row]) -> str:
     terms = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in facts.items() if text)
     config = escape(json.dumps(last.config, indent=1, sort_keys=True))
     return (
-        f'<details class="run" id="run-{_anchor(run_id)}"><summary>{escape(run_id)}</summary>'
+        f'<details class="run" id="run-{markup.anchor(run_id)}"><summary>{escape(run_id)}</summary>'
         f"<dl>{terms}</dl><details><summary>configuration</summary><pre>{config}</pre></details>"
         f"{_run_scores(rows)}</details>"
     )
@@ -233,39 +239,12 @@ def _run_scores(rows: Sequence[Row]) -> str:
         cells = "".join(f"<td>{escape(text)}</td>" for text in (task, probe, metric, f"{samples:,}"))
         body.append(f"<tr>{cells}<td>{percent(mean)}</td><td>{escape(folds)}</td></tr>")
     head = ("task", "probe", "metric", "samples seen", "mean (%)", "folds: score (%)")
-    return _table("Scores of this run", head, body, "words", sortable=False)
+    return markup.table("Scores of this run", head, body, "words", sortable=False)
 
 
 def _selection(row: Row) -> str:
     chosen = ", ".join(f"{key} {value}" for key, value in sorted(row.selection.items()))
     return f", chosen on validation: {chosen}" if chosen else ""
-
-
-def _table(
-    caption: str, head: Iterable[str], body: Iterable[str], kind: str = "", *, sortable: bool = True
-) -> str:
-    columns = []
-    for name in head:
-        text = f'<button type="button">{escape(name)}</button>' if sortable else escape(name)
-        order = ' aria-sort="none"' if sortable else ""
-        columns.append(f'<th scope="col"{order}>{text}</th>')
-    rows = "\n".join(body)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f'<table class="{kind}"><thead><tr>{"".join(columns)}</tr></thead>\n<tbody>\n{rows}\n</tbody>'
-        "</table></div>\n"
-    )
-
-
-def _source(family: str, label: str, *, control: bool) -> str:
-    dot = f'<span class="dot" style="background:{colour(family)}"></span>'
-    name = f'<span class="control">{escape(label)} (control)</span>' if control else escape(label)
-    return f'<th scope="row" data-value="{escape(label)}">{dot}{name}</th>'
-
-
-def _cell(content: str, value: float | None, kind: str = "") -> str:
-    mark = f' class="{kind}"' if kind else ""
-    return f'<td{mark} data-value="{"" if value is None else format(value, ".9g")}">{content}</td>'
 
 
 def _sort_values(line: Line) -> list[float | None]:
@@ -274,21 +253,3 @@ def _sort_values(line: Line) -> list[float | None]:
     tests = [line.difference, line.p_seeds, line.p_clips]
     cost = [line.mean(name) for name in ("samples_seen", "parameters", "seconds")]
     return [*low, float(len(line.seeds)), float(line.clips), *tests, *cost]
-
-
-def _data(kind: str, **values: str) -> str:
-    pairs = {"kind": kind, **values}
-    return " ".join(f'data-{name}="{escape(value)}"' for name, value in pairs.items())
-
-
-def _notes(notes: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes if note != tables.READING)
-    return f'<ul class="notes">{items}</ul>' if items else ""
-
-
-def _anchor(run_id: str) -> str:
-    return quote(run_id, safe="").replace("%", ".")
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -30,11 +30,16 @@ STYLE: Any = {
 }
 
 
-def panels(number: int, height: float, *, sharey: bool) -> tuple[Figure, list[Axes]]:
-    """A figure with ``number`` axes of ``height`` inches, the spare ones hidden."""
+def panels(
+    number: int, height: float, *, sharey: bool, names: float = 1.1
+) -> tuple[Figure, list[Axes]]:
+    """A figure with ``number`` axes of ``height`` inches, the spare ones hidden.
+
+    Where they share their rows, ``names`` inches are kept for what the rows are called.
+    """
     columns = 2 if number == 4 and not sharey else min(number, 4 if sharey else 3)
     lines = -(-number // columns)
-    size = (1.1 * sharey + WIDTH * columns, height * lines + 0.4)
+    size = (names * sharey + WIDTH * columns, height * lines + 0.4)
     figure, grid = plt.subplots(
         lines, columns, figsize=size, sharey=sharey, squeeze=False, layout="constrained"
     )

@@ -49,29 +49,33 @@ def clip_evidence(
         loaded[label] = [read_predictions(path) for path in paths]
         for path, found in zip(paths, loaded[label], strict=True):
             reference = reference or (path, found)
-            if not same_clips(found, reference[1]):
-                raise BadData(
-                    f"{path} and {reference[0]} hold different clips of one task. "
-                    "Delete the two files and evaluate both runs again."
-                )
+            refuse_other_clips(path, found, *reference)
     if reference is None:
         return Evidence({}, 0, None)
     first = reference[1]
     metric_name = next(iter(lines.values()))[0].metric
     clusters = len(np.unique(first.group))
     if isinstance(first, EventPredictions):
-        return Evidence(event_replicates(metric_name, loaded), clusters, None)
+        return Evidence(recomputed(metric_name, loaded), clusters, None)
     chance = chance_score(metric_name, first.target)
     if metric_name == "accuracy":
         columns = [np.mean([correctness(run) for run in runs], axis=0) for runs in loaded.values()]
         table = bootstrap_means(np.column_stack(columns), first.group, first.fold)
         replicates = {label: table[:, column] for column, label in enumerate(loaded)}
         return Evidence(replicates, clusters, chance)
-    from suite import scoring  # only where a metric must be recomputed on every draw
+    return Evidence(recomputed(metric_name, loaded), clusters, chance)
 
-    replicates = {
+
+def recomputed(metric: str, loaded: Mapping[str, Sequence[Answers]]) -> dict[str, np.ndarray]:
+    """Replicates by label of a metric that is no mean over clips: computed anew on every draw."""
+    from suite import scoring  # only where it is needed
+
+    first = next(iter(loaded.values()))[0]
+    if isinstance(first, EventPredictions):
+        return event_replicates(metric, loaded)
+    return {
         label: bootstrap_metric(
-            scoring.clip_metric(metric_name, first.classes),
+            scoring.clip_metric(metric, first.classes),
             first.target,
             [run.scores for run in runs],
             first.group,
@@ -79,7 +83,6 @@ def clip_evidence(
         )
         for label, runs in loaded.items()
     }
-    return Evidence(replicates, clusters, chance)
 
 
 def event_replicates(metric: str, loaded: Mapping[str, Sequence[Answers]]) -> dict[str, np.ndarray]:
@@ -107,6 +110,15 @@ def chance_score(metric: str, target: np.ndarray) -> float | None:
     if metric == "macro_map" and target.ndim == 2:
         return float(target.mean())
     return 0.5 if metric == "auc" else None
+
+
+def refuse_other_clips(path: Path, found: Answers, known: Path, reference: Answers) -> None:
+    """Raise BadData where ``path`` answers for other clips than ``known``, which is held beside it."""
+    if not same_clips(found, reference):
+        raise BadData(
+            f"{path} and {known} hold different clips of one task. "
+            "Delete the two files and evaluate both runs again."
+        )
 
 
 def same_clips(one: Answers, other: Answers) -> bool:

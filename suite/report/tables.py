@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.box import SIMPLE
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from suite.report import formats
+from suite.report import ablation_tables, formats
+from suite.report.ablations import Ablation
 from suite.report.formats import Block, Cell, percent
 from suite.report.lines import Line, Table
 from suite.report.overviews import Overview, overview_block, overview_values
@@ -146,7 +148,10 @@ def _values(table: Table, line: Line) -> list[Any]:
 
 
 def files(
-    summary: Sequence[Table], overviews: Sequence[Overview], protocols: Sequence[Protocols]
+    summary: Sequence[Table],
+    overviews: Sequence[Overview],
+    protocols: Sequence[Protocols],
+    ablations: Sequence[Ablation],
 ) -> dict[str, str]:
     """Every table file by name: Markdown, CSV and LaTeX of each table, and an index of them all."""
     written: dict[str, str] = {}
@@ -169,7 +174,10 @@ def files(
         written[f"{table.name}.md"] = formats.markdown(blocks)
         written[f"{table.name}.csv"] = comma_separated(table)
         written[f"{table.name}.tex"] = "\n".join(formats.latex(block) for block in blocks)
-    if not summary:
+    for study in ablations:
+        index.append(f"- [{ablation_tables.title(study)}]({quote(study.name)}.md)")
+        written |= ablation_tables.files(study)
+    if not summary and not ablations:
         index.append("No results yet. Type `sourcebench compare comparison=quick`, then")
         index.append("`sourcebench report`.")
     return {"index.md": "\n".join(index) + "\n", **written}

@@ -1,13 +1,34 @@
-"""What to do about a disk that is full and a place that is forbidden."""
+"""What to say, and with which exit code, about errors whose cure the user holds."""
 
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
+
+FAILED, INTERRUPTED = 1, 130  # exit codes
 
 REFUSALS = (  # a full disk, a forbidden place, a file where a folder has to be
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
 )
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What is told instead of a traceback."""
+
+    text: str
+    exit_code: int
+
+
+def complaint(error: Exception) -> Complaint | None:
+    """What to tell of an error that carries its exit code, or of a refusing disk; None of our bugs."""
+    code = getattr(error, "exit_code", None)
+    if code is not None:
+        return Complaint(str(error), int(code))
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        return Complaint(advice(error), FAILED)
+    return None
 
 
 def advice(error: OSError) -> str:
