@@ -62,7 +62,8 @@ def figures(
         for words in sorted(compared):
             yield f"protocols.{words}", saved(protocols_figure(compared[words]))
         for shared in sorted(costs):
-            if any(line.mean("seconds") > 0 for table in costs[shared] for line in table.lines):
+            lines = [line for table in costs[shared] for line in table.lines]
+            if len({line.label for line in lines if line.mean("seconds") > 0}) > 1:
                 name = file_words(*shared)
                 yield f"cost.{name}", saved(cost_figure(costs[shared]))
 

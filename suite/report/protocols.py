@@ -46,9 +46,15 @@ class Protocols:
 
 
 def protocols(tables: Sequence[Table]) -> list[Protocols]:
-    """What of the tables asks one task of the same encoders by three protocols or more."""
+    """What of the tables asks one task of the same encoders by three protocols or more.
+
+    A protocol that fewer than three encoders have cannot order them, and is left out: fine-tuning,
+    where but two of them can be trained.
+    """
     related: dict[tuple[object, ...], list[Table]] = defaultdict(list)
     for table in tables:
+        if len(table.lines) < FEWEST:
+            continue
         setting = replace(table.group.setting, probe="")
         related[(table.group.task_label, table.group.question[3:], setting)].append(table)
     found = [
@@ -111,7 +117,8 @@ def protocols_block(found: Protocols) -> Block:
         body.append(tuple(cells))
     notes = [
         "In brackets the place among the encoders that have every protocol. Bold: not significantly "
-        "worse than the best of its protocol.",
+        f"worse than the best of its protocol. Protocols that fewer than {FEWEST} encoders have are "
+        "left out here; they have tables of their own.",
         *agreement_notes(found),
     ]
     return Block(found.title, ("encoder", *found.probes, "mean place"), tuple(body), tuple(notes))
