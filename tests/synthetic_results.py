@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,7 @@ def write_run(
     scale, objective, masking = (
         ("-", "-", "-") if networkless else (plan.scale, plan.objective, plan.masking)
     )
-    run_id = f"{source}-{objective}-{scale}-s{seed}-{hash_of(source, plan):08x}"
+    run_id = f"{source}-{objective}-{scale}-s{seed}-{hash_of(source, replace(plan, probes=())):08x}"
     rows = []
     for task in plan.tasks:
         for probe in plan.probes:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from synthetic_results import Plan, write_run
 from suite.report import read_results, render, summaries
 from suite.report.bumps import protocols_figure
 from suite.report.protocols import Protocols, protocols, protocols_block
+from suite.rows import add_rows, read_rows
 
 PLAN = Plan(sources={}, seeds=(0,), tasks=("esc50",), clips=80)
 SKILL = {  # of each source by probe: the last one turns the order round
@@ -34,7 +36,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for source, skill in skills.items():
             write_run(place, plan, source, skill, 0, samples_seen=plan.budget)
         write_run(place, plan, "untrained", 0.2, 0, samples_seen=0)
-    write_run(place, replace(PLAN, probes=("linear@1",)), "mel_statistics", 0.45, 0, samples_seen=0)
+    write_run(
+        place, replace(PLAN, probes=("linear@1", "knn@1")), "mel_statistics", 0.45, 0, samples_seen=0
+    )
+    write_run(place, replace(PLAN, probes=("linear@1",)), "noise", 0.3, 0, samples_seen=PLAN.budget)
     return place
 
 
@@ -48,7 +53,8 @@ def test_places_are_among_the_encoders_that_have_every_protocol(results: Path) -
     one = found(results)
     assert one.probes == ("hear-mlp@1", "knn@1", "linear@1")
     labels = [line.label for line in one.lines]
-    assert labels[-1] == "mel_statistics"  # has one protocol only
+    assert labels[-1] == "mel_statistics"  # has two protocols of three
+    assert "noise" not in labels  # has one: it says nothing of an order
     assert np.isnan(one.places[-1]).all()
     places = dict(zip(labels, one.places.tolist(), strict=True))
     assert places["audiopg"] == [3.0, 1.0, 1.0]
@@ -92,3 +98,20 @@ def test_the_figure_shows_every_place_and_score(results: Path) -> None:
     for score in one.scores[:4].ravel():
         assert f"{100 * score:.1f}" in texts
     assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first place on top
+
+
+def test_an_encoder_is_told_by_its_runs_not_by_its_label(results: Path, tmp_path: Path) -> None:
+    """A second configuration under one protocol alone renames the first there, and nowhere else."""
+    shutil.copytree(results, tmp_path, dirs_exist_ok=True)
+    path = next((tmp_path / "rows").glob("audiopg-*.jsonl"))
+    other = [
+        replace(row, run_id="second", config={**row.config, "precision": "bfloat16"}, score=0.1)
+        for row in read_rows(path)
+        if row.probe == "linear@1"
+    ]
+    add_rows(tmp_path / "rows" / "second.jsonl", other)
+    shutil.copytree(tmp_path / "predictions" / path.stem, tmp_path / "predictions" / "second")
+    one = found(tmp_path)
+    assert one.scores[one.complete].shape == (4, 3)
+    (audiopg,) = [line for line in one.lines if line.source == "audiopg"]
+    assert {row.run_id for row in audiopg.rows} == {path.stem}

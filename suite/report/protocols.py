@@ -33,7 +33,7 @@ class Protocols:
     group: Group  # of any one protocol
     setting_words: str  # what tables of several tasks have in common, as words of a file name
     probes: tuple[str, ...]
-    lines: tuple[Line, ...]  # any one of each encoder's, for its label and colour
+    lines: tuple[Line, ...]  # one of each encoder's, for its label and colour
     scores: np.ndarray
     best: np.ndarray  # bool (lines, protocols): among the best of that protocol's table
     places: np.ndarray
@@ -66,21 +66,23 @@ def protocols(tables: Sequence[Table]) -> list[Protocols]:
 def _protocols(tables: Sequence[Table]) -> Protocols:
     by_probe = {table.group.probe_label: table for table in tables}
     probes = tuple(sorted(by_probe))
-    known = {line.label: line for table in tables for line in table.lines}
-    held = [{line.label: line for line in by_probe[probe].lines} for probe in probes]
-    scores = np.array(
-        [[each[label].score if label in each else np.nan for each in held] for label in known]
-    ).reshape(len(known), len(probes))
+    encoders = _encoders([by_probe[probe] for probe in probes])
+    # The fullest label tells an encoder from its neighbours in any table.
+    lines = [
+        max((each for each in held if each), key=lambda line: len(line.label)) for held in encoders
+    ]
+    scores = np.array([[line.score if line else np.nan for line in held] for held in encoders]).reshape(
+        len(lines), len(probes)
+    )
     best = np.array(
-        [[label in each and each[label].among_best for each in held] for label in known], dtype=bool
+        [[line is not None and line.among_best for line in held] for held in encoders], dtype=bool
     ).reshape(scores.shape)
     complete = ~np.isnan(scores).any(axis=1)
     places = np.full(scores.shape, np.nan)
     if complete.any():
         places[complete] = ranks(scores[complete].T).T
-    labels = list(known)
     mean = np.where(complete, places.mean(axis=1), np.inf)
-    order = sorted(range(len(labels)), key=lambda i: (mean[i], labels[i]))
+    order = sorted(range(len(lines)), key=lambda i: (mean[i], lines[i].label))
     pairs = {
         (probes[i], probes[j]): float(stats.kendalltau(*scores[complete][:, [i, j]].T).statistic)
         for i, j in combinations(range(len(probes)), 2)
@@ -95,12 +97,31 @@ def _protocols(tables: Sequence[Table]) -> Protocols:
         group=group,
         setting_words=file_words(*setting.words),
         probes=probes,
-        lines=tuple(known[labels[i]] for i in order),
+        lines=tuple(lines[i] for i in order),
         scores=scores[order],
         best=best[order],
         places=places[order],
         agreement=pairs,
     )
+
+
+def _encoders(tables: Sequence[Table]) -> list[list[Line | None]]:
+    """Each encoder's line in every table, None where it has none; those of a single table are left out.
+
+    Lines are one encoder's where they share a run: a table that knows an encoder in two configurations
+    labels it otherwise than a table that knows one.
+    """
+    encoders: list[tuple[set[str], list[Line | None]]] = []
+    for place, table in enumerate(tables):
+        for line in table.lines:
+            runs = {row.run_id for row in line.rows}
+            same = next((each for each in encoders if each[0] & runs and not each[1][place]), None)
+            if same is None:
+                same = (set(), [None] * len(tables))
+                encoders.append(same)
+            same[0].update(runs)
+            same[1][place] = line
+    return [held for _, held in encoders if sum(line is not None for line in held) > 1]
 
 
 def protocols_block(found: Protocols) -> Block:
