@@ -68,9 +68,11 @@ def _body(
     for row in sorted(rows, key=Row.key):
         runs[row.run_id].append(row)
     sources = {row.source for row in rows if not row.control}
-    count = f"<p>{len(sources)} sources, {len(runs)} runs, {len(rows)} measured numbers.</p>"
-    parts = [count, f'<p class="soft">{READING}</p>', _filters(summary)]
-    parts.append('<p id="none" role="status" hidden>No table fits these filters.</p>')
+    parts = []
+    if rows:
+        count = f"<p>{len(sources)} sources, {len(runs)} runs, {len(rows)} measured numbers.</p>"
+        parts += [count, f'<p class="soft">{READING}</p>', _filters(summary)]
+        parts.append('<p id="none" role="status" hidden>No table fits these filters.</p>')
     places = {
         (table.name, line.label): f"t{position}-{i}"
         for position, table in enumerate(summary)
@@ -82,9 +84,9 @@ def _body(
     parts += [_by_protocol(found) for found in protocols]
     parts += ["<h2>Ablations</h2>"] if ablations else []
     parts += [ablation_section.section(study) for study in ablations]
-    parts.append("<h2>Task by task</h2>")
+    parts += ["<h2>Task by task</h2>"] if summary else []
     parts += [_section(position, table) for position, table in enumerate(summary)]
-    parts.append("<h2>Runs</h2>")
+    parts += ["<h2>Runs</h2>"] if runs else []
     parts += [_run(run_id, runs[run_id]) for run_id in sorted(runs)]
     return "\n".join(parts)
 
