@@ -87,13 +87,14 @@ def hearing_of(
     """What decides each view of a task's clips, and the call from waveforms to those asked for.
 
     A foreign encoder is two calls, as HEAR has it: its scene embedding is a clip's embedding and its
-    one layer, its timestamp embeddings are the tokens.
+    one layer, its timestamp embeddings are the tokens, projected where they are very wide.
     """
     made_of: dict[Said, list[Any]]
     if isinstance(hearing, Foreign):
         who: list[Any] = [hearing.fingerprint, decoded.data_hash]
         made_of = {"clip": ["scenes@1", *who], "layers": [LAYERS, *who]}
-        made_of["tokens"] = [TOKENS, "timestamps@1", *who, "float16", tokens.SHARD_BYTES]
+        stored = ["float16", tokens.SHARD_BYTES, tokens.WIDEST]
+        made_of["tokens"] = [TOKENS, "timestamps@1", *who, *stored]
         return made_of, lambda waveforms, asked: foreign_views(hearing, waveforms, asked)
     encoder, frontend = hearing.encoder, at_evaluation(hearing.frontend, decoded, cache)
     who = [hearing.fingerprint, decoded.data_hash, frontend.plain(), machine.precision]
@@ -113,7 +114,7 @@ def foreign_views(foreign: Foreign, waveforms: Tensor, asked: Collection[Said]) 
         scenes = foreign.scenes(waveforms)
         said = {"clip": scenes, "layers": scenes[:, None]}
     if "tokens" in asked:
-        said["tokens"] = foreign.timestamps(waveforms)[0]
+        said["tokens"] = tokens.projected(foreign.timestamps(waveforms)[0])
     return {view: vectors for view, vectors in said.items() if view in asked}
 
 

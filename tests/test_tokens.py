@@ -16,6 +16,7 @@ import tiny_runs
 import torch
 from beep_task import Beeps
 from tone_tasks import FRONTEND, Tones, encoder, raw_images, trained
+from torch.nn.functional import cosine_similarity
 
 from generators.drawer import BadData, UsageError
 from suite import kept as keeping
@@ -27,6 +28,7 @@ from suite.decode import decode
 from suite.embed import Hearing
 from suite.encoder import Architecture, Encoder
 from suite.evaluate import evaluate
+from suite.foreign import load_foreign
 from suite.frontend import FrontEnd
 from suite.probes.base import Tokens
 from suite.views import check_reads, reads_of, views
@@ -266,6 +268,31 @@ def test_the_control_says_log_mel_statistics(tmp_path: Path) -> None:
     assert sorted(set(tokens.counts.tolist())) == [4, 5]
     assert tokens.vectors[0].shape[1] == 4 * 64
     assert embed_layers(tmp_path, CONTROL).shape == (CLIPS, 1, 4 * 64)
+
+
+def test_very_wide_tokens_are_projected_and_keep_their_angles() -> None:
+    generator = torch.Generator().manual_seed(1)
+    narrow = torch.randn(2, 5, 1024, generator=generator)
+    assert tokening.projected(narrow) is narrow
+    wide = torch.randn(2, 20, 3000, generator=generator) @ torch.randn(3000, 3000, generator=generator)
+    found = tokening.projected(wide)
+    assert found.shape == (2, 20, 1024)
+    angles = [cosine_similarity(each[0, :, None], each[0], dim=2) for each in (wide, found)]
+    assert (angles[0] - angles[1]).abs().max() < 0.15  # five times 1024**-0.5
+    assert found.square().mean() == pytest.approx(float(wide.square().mean()), rel=0.05)
+    torch.testing.assert_close(found[0, 0], tokening.projected(wide[0, 0]), rtol=1e-4, atol=1e-3)
+    assert torch.linalg.matrix_rank(tokening.projected(torch.eye(900, 2000))) == 900  # nothing is lost
+
+
+def test_a_foreign_encoder_s_very_wide_tokens_are_priced_as_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr(tokening, "WIDEST", 4)
+    tokening.projection.cache_clear()
+    tokens = embed_tokens(tmp_path, load_foreign("foreign_ears"))  # of six numbers
+    tokening.projection.cache_clear()
+    assert {vectors.shape[1] for vectors in tokens.vectors} == {4}
+    assert "tokens of 4 numbers" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------------------------------
