@@ -39,6 +39,7 @@ class HearMLP(Probe, name="hear-mlp@1"):
     numbers are others, and its networks share their batches and what dropout takes; events too are
     checked every 3 epochs and by macro mAP of frames (HEAR: 10, by the events' score); a dimension
     that is constant on train is left out, and a class that train does not show scores lowest.
+    As in HEAR, an encoder pays for embeddings far from zero: BatchNorm's running mean lags behind.
 
     Scores are log-probabilities (one label) or log-odds (many). ``selection`` says the chosen point,
     its epoch, its valid score, and under ``products`` whether the matrix products of training were
