@@ -103,15 +103,20 @@ def test_a_conditional_axis_is_paired_where_it_applies(grid: tuple[Path, Study])
     assert any("mask 6, ratio 3, size 3" in note for note in found.effects[0].notes)
 
 
-def test_p_are_corrected_over_all_effects_of_a_question(grid: tuple[Path, Study]) -> None:
+def test_p_are_corrected_over_the_choices_of_a_question_and_over_its_controls(
+    grid: tuple[Path, Study],
+) -> None:
     effects = read_again(*grid).effects[0].effects
-    assert len(effects) == 6  # mask, two ratios, size, two controls
-    raw = [effect.contrast.p_seeds for effect in effects]
-    assert [effect.p_seeds for effect in effects] == pytest.approx(list(holm(raw)))
-    clips = [effect.contrast.p_clips for effect in effects]
-    assert [effect.p_clips for effect in effects] == pytest.approx(list(holm(clips)))
-    smallest = int(np.argmin(raw))
-    assert effects[smallest].p_seeds == pytest.approx(min(1.0, 6 * raw[smallest]))
+    choices = [effect for effect in effects if not effect.control]
+    controls = [effect for effect in effects if effect.control]
+    assert (len(choices), len(controls)) == (4, 2)  # mask, two ratios, size
+    for family in (choices, controls):
+        raw = [effect.contrast.p_seeds for effect in family]
+        assert [effect.p_seeds for effect in family] == pytest.approx(list(holm(raw)))
+        clips = [effect.contrast.p_clips for effect in family]
+        assert [effect.p_clips for effect in family] == pytest.approx(list(holm(clips)))
+    smallest = min(choices, key=lambda effect: effect.contrast.p_seeds)
+    assert smallest.p_seeds == pytest.approx(min(1.0, 4 * smallest.contrast.p_seeds))
 
 
 def test_planted_effects_are_found_and_the_others_are_not(grid: tuple[Path, Study]) -> None:

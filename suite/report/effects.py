@@ -3,7 +3,8 @@
 A pair are two complete trials of one seed that agree in every other axis that applies to both: where an
 axis applies under one of the two choices only, each of its cells is paired. Controls are held against
 the default cell. How pairs become one difference with two intervals is said in
-:mod:`suite.report.contrasts`. Holm's correction runs over all effects of one question, and controls.
+:mod:`suite.report.contrasts`. Holm's correction runs over all choices of one question, and over its
+controls apart: whether the default has learnt anything is asked once, however many choices there are.
 """
 
 from __future__ import annotations
@@ -119,11 +120,11 @@ def effects(study: Study, measured: Measured, predictions: Folder) -> Effects | 
         return None
     notes = list(measured.notes)
     found = contrasts(asked, measured, predictions, notes)
-    over_seeds = significance.holm([contrast.p_seeds for contrast in found.values()])
-    over_clips = significance.holm([contrast.p_clips for contrast in found.values()])
+    over_seeds = corrected({key: contrast.p_seeds for key, contrast in found.items()})
+    over_clips = corrected({key: contrast.p_clips for key, contrast in found.items()})
     listed = [
-        Effect(*key, contrast, cells[key], float(p_seeds), float(p_clips))
-        for (key, contrast), p_seeds, p_clips in zip(found.items(), over_seeds, over_clips, strict=True)
+        Effect(*key, contrast, cells[key], over_seeds[key], over_clips[key])
+        for key, contrast in found.items()
     ]
     unpaired = [f"{axis} {choice}" for axis, choice in asked if (axis, choice) not in found]
     if unpaired:
@@ -136,6 +137,17 @@ def effects(study: Study, measured: Measured, predictions: Folder) -> Effects | 
     )
     notes += remarks(listed, len(measured.folds), reused=reused)
     return Effects(measured, tuple(listed), defaults, tuple(notes))
+
+
+def corrected(p_values: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """Holm's correction of p by axis and choice: choices and controls each among themselves."""
+    choices = [key for key in p_values if key[0] != CONTROL]
+    controls = [key for key in p_values if key[0] == CONTROL]
+    return {
+        key: float(p)
+        for family in (choices, controls)
+        for key, p in zip(family, significance.holm([p_values[k] for k in family]), strict=True)
+    }
 
 
 def paired_cells(
@@ -202,10 +214,12 @@ def remarks(found: Sequence[Effect], folds: int, *, reused: bool) -> list[str]:
     """
     if not found:
         return []
+    choices = sum(not effect.control for effect in found)
+    apart = ", and over its controls apart" if choices < len(found) else ""
     notes = [
         "Δ: the mean over seeds of choice minus default, paired by seed and fold. Bold: both p below "
-        f"5 %, after Holm's correction over the {len(found)} effects of this table, over two seeds "
-        "or more."
+        f"5 %, over two seeds or more, after Holm's correction over the {choices} choices of this "
+        f"table{apart}."
     ]
     cells = {effect.axis: effect.cells for effect in found if not effect.control}
     if any(count > 1 for count in cells.values()):
