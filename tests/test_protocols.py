@@ -100,8 +100,11 @@ def test_the_figure_shows_every_place_and_score(results: Path) -> None:
     assert axis.get_ylim()[0] > axis.get_ylim()[1]  # the first place on top
 
 
-def test_an_encoder_is_told_by_its_runs_not_by_its_label(results: Path, tmp_path: Path) -> None:
-    """A second configuration under one protocol alone renames the first there, and nowhere else."""
+def test_an_encoder_is_not_told_by_its_label(results: Path, tmp_path: Path) -> None:
+    """A second configuration under one protocol alone renames the first there, and nowhere else.
+
+    Untrained weights are one encoder whichever run has them, and if an older row lacks a key.
+    """
     shutil.copytree(results, tmp_path, dirs_exist_ok=True)
     path = next((tmp_path / "rows").glob("audiopg-*.jsonl"))
     other = [
@@ -111,7 +114,17 @@ def test_an_encoder_is_told_by_its_runs_not_by_its_label(results: Path, tmp_path
     ]
     add_rows(tmp_path / "rows" / "second.jsonl", other)
     shutil.copytree(tmp_path / "predictions" / path.stem, tmp_path / "predictions" / "second")
+    path = next((tmp_path / "rows").glob("untrained-*.jsonl"))
+    older = [
+        replace(row, run_id="older", config={"source": row.config["source"]})
+        if row.probe == "knn@1"
+        else row
+        for row in read_rows(path)
+    ]
+    path.unlink()
+    add_rows(path, older)
+    shutil.copytree(tmp_path / "predictions" / path.stem, tmp_path / "predictions" / "older")
     one = found(tmp_path)
     assert one.scores[one.complete].shape == (4, 3)
     (audiopg,) = [line for line in one.lines if line.source == "audiopg"]
-    assert {row.run_id for row in audiopg.rows} == {path.stem}
+    assert {row.run_id for row in audiopg.rows} != {"second"}

@@ -14,6 +14,7 @@ from suite.report import formats
 from suite.report.formats import DASH, Block, Cell, percent
 from suite.report.lines import Group, Line, Table, file_words
 from suite.report.significance import ranks
+from suite.report.summaries import one_encoder
 
 FEWEST = 3  # protocols, and encoders under all of them, from which an order says something
 
@@ -108,20 +109,18 @@ def _protocols(tables: Sequence[Table]) -> Protocols:
 def _encoders(tables: Sequence[Table]) -> list[list[Line | None]]:
     """Each encoder's line in every table, None where it has none; those of a single table are left out.
 
-    Lines are one encoder's where they share a run: a table that knows an encoder in two configurations
-    labels it otherwise than a table that knows one.
+    An encoder is not known by its label: a table with two configurations of a source names both.
     """
-    encoders: list[tuple[set[str], list[Line | None]]] = []
+    encoders: list[list[Line | None]] = []
     for place, table in enumerate(tables):
         for line in table.lines:
-            runs = {row.run_id for row in line.rows}
-            same = next((each for each in encoders if each[0] & runs and not each[1][place]), None)
-            if same is None:
-                same = (set(), [None] * len(tables))
-                encoders.append(same)
-            same[0].update(runs)
-            same[1][place] = line
-    return [held for _, held in encoders if sum(line is not None for line in held) > 1]
+            for held in encoders:
+                if held[place] is None and any(each and one_encoder(each, line) for each in held):
+                    held[place] = line
+                    break
+            else:
+                encoders.append([line if other == place else None for other in range(len(tables))])
+    return [held for held in encoders if sum(line is not None for line in held) > 1]
 
 
 def protocols_block(found: Protocols) -> Block:

@@ -221,6 +221,18 @@ def _labelled(group: Group, rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return labelled
 
 
+def one_encoder(first: Line, second: Line) -> bool:
+    """Whether lines of two tables, which may label it differently, are of one encoder.
+
+    They share a run, or are untrained weights of one configuration.
+    """
+    runs = [{row.run_id for row in line.rows} for line in (first, second)]
+    if runs[0] & runs[1]:
+        return True
+    texts = [json.dumps(configuration(line.rows[0])) for line in (first, second)]
+    return first.source == second.source == "untrained" and _agree(*texts)
+
+
 def _agree(one: str, other: str) -> bool:
     """Whether two configurations say the same where both say something."""
     first, second = flatten(json.loads(one)), flatten(json.loads(other))
