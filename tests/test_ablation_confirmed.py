@@ -5,21 +5,27 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from known_studies import FOLDS, FRESH, SEARCH, read_again
+from matplotlib import pyplot as plt
+from rich.console import Console
 from scipy import stats
 from synthetic_studies import (
     confirm,
+    scale_of,
     write_search,
 )
 
 from suite.report import read_results
 from suite.report.ablation_tables import facts, numbers
+from suite.report.ablation_terminal import terminal
 from suite.report.ablations import ablation
+from suite.report.search_plots import slices_figure
 from suite.report.significance import holm
 from suite.rows import read_predictions, write_predictions
 from suite.studies import FOLDER
@@ -150,3 +156,26 @@ def test_a_search_shows_ten_trials_the_default_and_how_the_others_ended(tmp_path
     assert block.title == "search: best trials by esc50, linear@1, accuracy (%)"
     assert found.effects == ()
     assert found.figures == ["history", "slices", "pareto"]
+
+
+def test_many_axes_are_said_in_words_on_a_terminal(tmp_path: Path) -> None:
+    many = tuple(scale_of(f"share {i}", 0.0, 1.0, 0.5) for i in range(6))
+    study = write_search(tmp_path, replace(SEARCH, axes=(*SEARCH.axes, *many)), 12)
+    tables = [part for part in terminal(read_again(tmp_path, study)) if not isinstance(part, str)]
+    console = Console(width=90, record=True, file=io.StringIO())
+    console.print(tables[0])
+    said = " ".join(console.export_text().split())
+    best = max(study.complete, key=lambda trial: trial.score or 0.0)
+    assert f"mask {best.params['mask']}, rate" in said
+    assert "share 5" in said
+    assert "…" not in said
+
+
+def test_a_slice_shows_every_axis_with_ticks_that_can_be_read(tmp_path: Path) -> None:
+    figure = slices_figure(write_search(tmp_path, SEARCH, 12))
+    figure.canvas.draw()
+    mask, rate, ratio = (axis for axis in figure.axes if axis.get_visible())
+    assert [tick.get_text() for tick in mask.get_xticklabels()] == ["random", "blocks"]
+    assert {"0.001", "0.01"} <= {tick.get_text() for tick in rate.get_xticklabels()}
+    assert ratio.get_xlabel() == "ratio"
+    plt.close(figure)

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from suite.report.ablation_tables import confirmation_block, effects_block, facts, trials_block
 from suite.report.ablations import Ablation
-from suite.report.formats import Block
+from suite.report.formats import DASH, Block
 
+MOST_AXES = 5  # that stand side by side
 OF_EFFECTS = (0, 1, 2, 3, 4, 5, 6, 7)  # columns that fit 100 characters: axis to p over clips
 
 
@@ -22,7 +23,8 @@ def terminal(found: Ablation) -> Iterator[RichTable | str]:
         yield drawn(confirmation_block(found), (0, 2, 3, 4, 5, 6, 7, 8, 9))
     if found.study.design == "search":
         block = trials_block(found)
-        yield drawn(block, tuple(range(len(block.head))))
+        narrow = len(found.study.axes) <= MOST_AXES
+        yield drawn(block, tuple(range(len(block.head)))) if narrow else in_words(found)
     for asked in found.shown:
         if asked.effects:
             yield drawn(effects_block(found, asked), OF_EFFECTS)
@@ -41,4 +43,19 @@ def drawn(block: Block, columns: tuple[int, ...]) -> RichTable:
         table.add_row(
             *(Text(f"{c.text} *" if c.bold else c.text, style="bold" * c.bold) for c in cells)
         )
+    return table
+
+
+def in_words(found: Ablation) -> RichTable:
+    """The best trials of a search with many axes: what each took in one column, which wraps."""
+    block, width = trials_block(found), len(found.study.axes)
+    axes = slice(len(block.head) - 1 - width, len(block.head) - 1)
+    table = RichTable(title=block.title, title_justify="left", box=SIMPLE, pad_edge=False)
+    for name in block.head[: axes.start]:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("choices")
+    for row in block.body:
+        taken = zip(block.head[axes], row[axes], strict=True)
+        words = ", ".join(f"{name} {cell.text}" for name, cell in taken if cell.text != DASH)
+        table.add_row(*(cell.text for cell in row[: axes.start]), words)
     return table

@@ -54,7 +54,7 @@ class Ablation:
             "importance": bool(study.importance),
             "interaction": bool(interactions(study)),
             "history": searched,
-            "slices": searched and any(axis.low is not None for axis in study.axes),
+            "slices": searched,
             "pareto": any(trial.cost is not None for trial in study.complete),
         }
         return [kind for kind, asked in there.items() if asked]

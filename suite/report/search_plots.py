@@ -1,4 +1,4 @@
-"""The course of a search as figures: its history, its ranges one by one, and score against cost."""
+"""The course of a search as figures: its history, its axes one by one, and score against cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from suite.report.interactions import front
 from suite.report.panels import legend, panels
@@ -66,11 +66,10 @@ def history_figure(study: Study) -> Figure:
 
 
 def slices_figure(study: Study) -> Figure:
-    """One panel per range: score against what each trial drew there."""
-    ranges = [axis for axis in study.axes if axis.low is not None]
-    figure, axes = panels(len(ranges), 2.2, sharey=False)
+    """One panel per axis: score against what each trial drew there."""
+    figure, axes = panels(len(study.axes), 2.2, sharey=False)
     last = max(1, *(trial.number for trial in study.trials))
-    for axis, of_axis in zip(axes, ranges, strict=True):
+    for axis, of_axis in zip(axes, study.axes, strict=True):
         _slice(axis, study, of_axis, last)
     figure.supylabel(f"{study.task}, {study.probe} (%)", fontsize=8)
     handles = [
@@ -84,11 +83,13 @@ def slices_figure(study: Study) -> Figure:
 
 
 def _slice(axis: Axes, study: Study, of_axis: StudyAxis, last: int) -> None:
-    found = [
-        (float(trial.params[of_axis.name]), score, trial)
+    taken = [
+        (trial.params[of_axis.name], score, trial)
         for trial, score in _scored(study)
         if of_axis.name in trial.params
     ]
+    choices = list(of_axis.choices)  # stand at 0, 1, 2
+    found = [(choices.index(v) if choices else float(v), score, trial) for v, score, trial in taken]
     shades = [LATER(0.1 + 0.9 * trial.number / last) for _, _, trial in found]
     axis.scatter([x for x, _, _ in found], [y for _, y, _ in found], s=16, c=shades, linewidths=0)
     for value, score, trial in found:
@@ -97,11 +98,25 @@ def _slice(axis: Axes, study: Study, of_axis: StudyAxis, last: int) -> None:
     if found:
         value, score, _ = max(found, key=lambda point: point[1])
         axis.plot([value], [score], "*", color=BEST, markersize=8, zorder=4)
-    if of_axis.log:
-        axis.set_xscale("log")
-    else:
-        axis.xaxis.set_major_locator(MaxNLocator(4))
+    _scale(axis, of_axis, whole=all(isinstance(value, int) for value, _, _ in taken))
     axis.set_xlabel(of_axis.name)
+
+
+def _scale(axis: Axes, of_axis: StudyAxis, *, whole: bool) -> None:
+    """Ticks that can be read: names of choices, whole numbers, few of a logarithmic range."""
+    if of_axis.choices:
+        axis.set_xticks(range(len(of_axis.choices)), of_axis.choices)
+        axis.set_xlim(-0.5, len(of_axis.choices) - 0.5)
+    elif of_axis.log:
+        assert of_axis.low is not None
+        assert of_axis.high is not None
+        axis.set_xscale("log")
+        narrow = of_axis.high / of_axis.low < 50
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
 
 
 def pareto_figure(study: Study) -> Figure:
