@@ -13,6 +13,8 @@ from suite.report.ablations import Ablation
 from suite.report.formats import DASH, Block
 
 MOST_AXES = 5  # that stand side by side
+WORDED = ("test clips",)  # columns that wrap, beside the first
+OF_CONFIRMED = (0, 2, 4, 5, 6, 7, 8, 9)  # the verdict says what the winner is
 OF_EFFECTS = (0, 1, 2, 3, 4, 5, 6, 7)  # columns that fit 100 characters: axis to p over clips
 
 
@@ -20,7 +22,7 @@ def terminal(found: Ablation) -> Iterator[RichTable | str]:
     """The facts as lines, then the tables that are about the study's score and its confirmation."""
     yield from facts(found).notes
     if found.study.confirmation is not None:
-        yield drawn(confirmation_block(found), (0, 2, 3, 4, 5, 6, 7, 8, 9))
+        yield drawn(confirmation_block(found), OF_CONFIRMED)
     if found.study.design == "search":
         block = trials_block(found)
         narrow = len(found.study.axes) <= MOST_AXES
@@ -37,7 +39,8 @@ def drawn(block: Block, columns: tuple[int, ...]) -> RichTable:
     )
     for place, column in enumerate(columns):
         name = block.head[column].replace("Δ 95 % over", "95 %")
-        table.add_column(name, justify="left" if place == 0 else "right", no_wrap=place > 0)
+        worded = place == 0 or name in WORDED
+        table.add_column(name, justify="left" if worded else "right", no_wrap=not worded)
     for row in block.body:
         cells = [row[column] for column in columns]
         table.add_row(
