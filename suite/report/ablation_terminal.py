@@ -40,7 +40,9 @@ def drawn(block: Block, columns: tuple[int, ...]) -> RichTable:
     for place, column in enumerate(columns):
         name = block.head[column].replace("Δ 95 % over", "95 %")
         worded = place == 0 or name in WORDED
-        table.add_column(name, justify="left" if worded else "right", no_wrap=not worded)
+        table.add_column(
+            name, justify="left" if worded else "right", no_wrap=not worded, overflow="fold"
+        )
     for row in block.body:
         cells = [row[column] for column in columns]
         table.add_row(
