@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from suite.report.lines import Line
 from suite.report.palette import colour, marker
 from suite.report.protocols import Protocols
 
@@ -35,6 +36,7 @@ def protocols_figure(found: Sequence[Protocols]) -> Figure:
 
 def _panel(axis: Axes, found: Protocols) -> None:
     across = range(len(found.probes))
+    names = _names([line for line, whole in zip(found.lines, found.complete, strict=True) if whole])
     for line, scores, places in zip(found.lines, found.scores, found.places, strict=True):
         if places[0] != places[0]:  # an encoder without a place
             continue
@@ -52,7 +54,7 @@ def _panel(axis: Axes, found: Protocols) -> None:
                 ha="center", fontsize=5.5, color=shade, path_effects=HALO, zorder=4,
             )  # fmt: skip
         axis.annotate(
-            line.label, (across[-1], places[-1]), xytext=(8, 0), textcoords="offset points",
+            names[line.label], (across[-1], places[-1]), xytext=(8, 0), textcoords="offset points",
             va="center", fontsize=7, color=shade, annotation_clip=False,
         )  # fmt: skip
     count = int(found.complete.sum())
@@ -62,3 +64,10 @@ def _panel(axis: Axes, found: Protocols) -> None:
     axis.set_xticks(across, found.probes, rotation=35, ha="right", fontsize=7)
     axis.grid(axis="y", visible=False)
     axis.set_title(found.task)
+
+
+def _names(lines: Sequence[Line]) -> dict[str, str]:
+    """The source alone where no other line of the panel has it; the table has the whole label."""
+    sources = [line.source for line in lines]
+    alone = {source for source in sources if sources.count(source) == 1}
+    return {line.label: line.source if line.source in alone else line.label for line in lines}

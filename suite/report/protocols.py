@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from suite.report.lines import Group, Line, Table, file_words
 from suite.report.significance import ranks
 from suite.report.summaries import one_encoder
 
+NUMBER = re.compile(r"(\d+)")
 FEWEST = 3  # protocols, and encoders under all of them, from which an order says something
 
 
@@ -66,7 +68,7 @@ def protocols(tables: Sequence[Table]) -> list[Protocols]:
 
 def _protocols(tables: Sequence[Table]) -> Protocols:
     by_probe = {table.group.probe_label: table for table in tables}
-    probes = tuple(sorted(by_probe))
+    probes = tuple(sorted(by_probe, key=in_order))
     encoders = _encoders([by_probe[probe] for probe in probes])
     # The fullest label tells an encoder from its neighbours in any table.
     lines = [
@@ -104,6 +106,11 @@ def _protocols(tables: Sequence[Table]) -> Protocols:
         places=places[order],
         agreement=pairs,
     )
+
+
+def in_order(name: str) -> list[tuple[int, str]]:
+    """A key that sorts ``fewshot-4@1`` before ``fewshot-16@1``."""
+    return [(int(part or 0), "") if i % 2 else (0, part) for i, part in enumerate(NUMBER.split(name))]
 
 
 def _encoders(tables: Sequence[Table]) -> list[list[Line | None]]:
@@ -151,10 +158,13 @@ def agreement_notes(found: Protocols) -> list[str]:
         return []
     least, most = min(pairs, key=lambda pair: pairs[pair]), max(pairs, key=lambda pair: pairs[pair])
     mean = float(np.mean(list(pairs.values())))
+    ends = (
+        f"; most alike {' and '.join(most)} {pairs[most]:.2f}, least {' and '.join(least)} "
+        f"{pairs[least]:.2f}"
+    )
     return [
         f"Kendall's tau-b over {int(found.complete.sum())} encoders (1: the same order, -1: reversed): "
-        f"mean of all pairs {mean:.2f}; most alike {' and '.join(most)} {pairs[most]:.2f}, least "
-        f"{' and '.join(least)} {pairs[least]:.2f}."
+        f"mean of all pairs {mean:.2f}{ends if pairs[least] < pairs[most] else ''}."
     ]
 
 
