@@ -18,7 +18,7 @@ RESULTS = ROOT / "results"
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("published") / "results"
-    for part in ("rows", "predictions"):
+    for part in ("rows", "predictions", "studies"):
         shutil.copytree(RESULTS / part, copy / part)
     render(copy)
     return copy

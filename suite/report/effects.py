@@ -93,7 +93,7 @@ def runs_of(trials: Iterable[StudyTrial], measured: Measured) -> Runs:
 
 
 def effects(study: Study, measured: Measured, predictions: Folder) -> Effects | None:
-    """The effects on one question; None where no trial and no control of the study answers it.
+    """The effects on one question; None where it compares nothing, and is not the study's own.
 
     A search draws its choices, so that no two of its trials differ in one axis alone: it has its
     controls only.
@@ -116,8 +116,8 @@ def effects(study: Study, measured: Measured, predictions: Folder) -> Effects | 
         cells[CONTROL, control] = 1
     if default and study.controls:
         defaults[CONTROL] = measured.mean(default.values())
-    if not any(asked.values()) and not defaults:
-        return None
+    if not any(asked.values()) and not (defaults and measured.question.is_score_of(study)):
+        return None  # what another study asked of a run of this one, too
     notes = list(measured.notes)
     found = contrasts(asked, measured, predictions, notes)
     over_seeds = corrected({key: contrast.p_seeds for key, contrast in found.items()})
