@@ -27,6 +27,7 @@ class Attentive(Probe[Tokens], name="attentive@1"):
     the number of heads is the largest below that does. AdamW, 60 epochs, cosine; the learning rate, of
     1e-4, 3e-4 and 1e-3, is chosen on valid by the nets of the last epoch, and a net trained with it on
     train and valid together answers. Scores are log-probabilities (log-odds for many labels).
+    Tokens wider than 1,024 numbers reach it projected, see :func:`suite.tokens.projected`.
     Source: spec evaluation.md 2.6 (attn@1).
     """
 

@@ -32,7 +32,7 @@ class Prototype(Probe[Tokens], name="prototype@1"):
     standardised by train; no loss keeps the prototypes apart. AdamW, 60 epochs, cosine; the learning
     rate, of 1e-3, 3e-3 and 1e-2, is chosen on valid by the nets of the last epoch, and a net trained
     with it on train and valid together answers. Scores are log-probabilities (log-odds for many
-    labels).
+    labels). Tokens wider than 1,024 numbers reach it projected, see :func:`suite.tokens.projected`.
     """
 
     reads: ClassVar[Reads] = "tokens"

@@ -227,10 +227,10 @@ def one_encoder(first: Line, second: Line) -> bool:
     They share a run, or are untrained weights of one configuration.
     """
     runs = [{row.run_id for row in line.rows} for line in (first, second)]
-    if runs[0] & runs[1]:
-        return True
+    if not first.source == second.source == "untrained":
+        return bool(runs[0] & runs[1])
     texts = [json.dumps(configuration(line.rows[0])) for line in (first, second)]
-    return first.source == second.source == "untrained" and _agree(*texts)
+    return _agree(*texts)
 
 
 def _agree(one: str, other: str) -> bool:
