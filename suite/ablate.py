@@ -38,14 +38,17 @@ def ablate(words: list[str], command: str, say: Callable[[str], None]) -> Done |
     settings = running([*asked.base, f"workers={config.workers}"], asked.tasks, asked.probes)
     place = Place(settings.places.runs / FOLDER / asked.name, config.storage)
     cells = study_runs.check_cells(asked, settings)
-    say(f"study {asked.name}: {study_runs.told_price(asked, cells, settings)}")
+    known = study_runs.trials_known(asked)
+    shared = study_runs.shared_pools(asked, known)
+    disk = study_runs.told_disk(asked, [*cells, *known], shared, settings)
+    say(f"study {asked.name}: {study_runs.told_price(asked, cells, known, disk, settings)}")
     if config.dry:
         return None
     study = open_study(place, asked)
     say(f"storage: {place.spelt}")
     folder = settings.results / FOLDER / asked.name
     within = replace(settings, results=folder)
-    make_trials(asked, place, Training(within), settings.workers)
+    make_trials(asked, place, Training(within, shared), settings.workers)
     failed = study_runs.run_cells(study_runs.controls(asked), within)
     if config.confirm is not None:
         confirming = study_runs.confirming(asked, within)

@@ -22,7 +22,7 @@ import torch
 import tasks
 from suite import checkpoint, frozen, progress
 from suite.evaluate import PREDICTIONS, ROWS, evaluate, judge
-from suite.experiment import CLIP_FRAMES, Experiment
+from suite.experiment import Experiment
 from suite.foreign import load_foreign
 from suite.judged import judged_module, poolings
 from suite.machine import open_machine
@@ -100,17 +100,7 @@ def price(cells: list[Cell], settings: Settings) -> Price:
             speeds[asked] = measure_speed(experiment, settings) * settings.workers
         seen = experiment.scale.steps * experiment.scale.batch
         samples, seconds = samples + seen, seconds + seen / speeds[asked]
-    pools = {  # cells of one source, seed and front-end share a pool
-        json.dumps(
-            [
-                experiment.source,
-                experiment.seed,
-                dataclasses.asdict(experiment.frontend),
-                experiment.pool,
-            ]
-        ): (experiment.pool or 0) * experiment.frontend.bands * CLIP_FRAMES * 2
-        for experiment in trained
-    }
+    pools = {experiment.pool_key: experiment.pool_bytes for experiment in trained}
     return Price(
         runs=len(cells),
         finished=len(cells) - len(left),

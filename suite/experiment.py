@@ -93,6 +93,18 @@ class Experiment:
             values = {"control": self.control}
         return values
 
+    @property
+    def pool_key(self) -> str:
+        """Equal for experiments of one source, seed and front-end, which share a pool."""
+        frontend = dataclasses.asdict(self.frontend)
+        return json.dumps([self.source, self.seed, frontend, self.pool], sort_keys=True)
+
+    @property
+    def pool_bytes(self) -> int:
+        """What the pool takes on disk; 0 where there is none."""
+        trained = self.control is None
+        return trained * (self.pool or 0) * self.frontend.bands * CLIP_FRAMES * 2
+
     def build_source(self, data: Path, cache: Path) -> Source:
         """The source, with its geometry from the front-end and its seed from the experiment.
 

@@ -23,8 +23,9 @@ from suite.foreign import Foreign, load_foreign
 from suite.frontend import FrontEnd
 from suite.machine import Machine
 from suite.objectives.base import Frozen
+from suite.pools import Pool, pool_path
 from suite.rows import write_atomically
-from suite.stream import MEASURED, Pool, Stream, generator_of, pool_path
+from suite.stream import MEASURED, Stream, generator_of
 from tasks.audio import resample
 
 AT_ONCE = 16  # samples

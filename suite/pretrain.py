@@ -20,12 +20,14 @@ from generators.base import Source
 from generators.drawer import BadData, DataMissing, UsageError
 from suite import checkpoint, frozen, leakage
 from suite.checkpoint import Cost
+from suite.clock import Clock
 from suite.experiment import Experiment, full
 from suite.machine import Machine, peak_memory, provenance
 from suite.optimiser import Optimiser, learning_rate
+from suite.pools import open_pool
 from suite.progress import Progress
 from suite.step import Draws, count_flops, gather_gradients
-from suite.stream import Clock, Stream, measure_source, open_pool, seed_of
+from suite.stream import Stream, measure_source, seed_of
 
 
 @dataclass(frozen=True, kw_only=True)

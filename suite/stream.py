@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import os
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from generators.base import Source
 from generators.drawer import UsageError
+from suite.clock import Clock, timed_images
 from suite.frontend import FrontEnd
-from suite.rows import write_atomically
+from suite.pools import Pool
 
-RENDER_BATCH = 16  # samples rendered at once into a pool: large enough to vectorise, small in memory
-POOL_AHEAD = 16 * RENDER_BATCH  # samples that a source of files hears of before a pool needs them
-STEPS_AHEAD = 4  # batches that it hears of before a step needs them
+STEPS_AHEAD = 4  # batches that a source of files hears of before a step needs them
 MEASURED = 512  # samples whose pixels give the source's mean and standard deviation
 
 
@@ -38,124 +30,6 @@ def seed_of(*parts: Any) -> int:
 def generator_of(*parts: Any) -> torch.Generator:
     """A CPU generator seeded by :func:`seed_of`."""
     return torch.Generator().manual_seed(seed_of(*parts))
-
-
-@dataclass
-class Clock:
-    """Seconds spent making samples, and making log-mels of them; on a GPU, issuing that work."""
-
-    generation: float = 0.0
-    frontend: float = 0.0
-
-
-@dataclass(frozen=True)
-class TimedFrontEnd:
-    """A front-end as a source sees it, its time told to a clock."""
-
-    frontend: FrontEnd
-    clock: Clock = field(compare=False)  # sources keep what they measured by front-end
-
-    @property
-    def bands(self) -> int:
-        return self.frontend.bands
-
-    def log_mel(self, waveforms: Tensor) -> Tensor:
-        began = time.perf_counter()
-        images = self.frontend.log_mel(waveforms)
-        self.clock.frontend += time.perf_counter() - began
-        return images
-
-    def pad_frames(self, images: Tensor, frames: int) -> Tensor:
-        return self.frontend.pad_frames(images, frames)
-
-
-def timed_images(
-    source: Source,
-    indices: Tensor,
-    frontend: FrontEnd,
-    clock: Clock,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """``source.images(indices, frontend, device)``, its time split between the two."""
-    began, heard_before = time.perf_counter(), clock.frontend
-    images = source.images(indices, TimedFrontEnd(frontend, clock), device)
-    clock.generation += time.perf_counter() - began - (clock.frontend - heard_before)
-    return images
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Distinct samples of a source rendered once: float16 ``(size, F, T)`` on disk."""
-
-    images: np.ndarray  # memory-mapped
-
-    def read(self, indices: Tensor) -> Tensor:
-        """Raw images ``(B, F, T)``, float32."""
-        return torch.from_numpy(self.images[indices.numpy()]).float()
-
-
-def pool_path(cache: Path, source: Source, frontend: FrontEnd, size: int) -> Path:
-    """Where the pool lies: its name is a hash of everything that decides its content."""
-    made_of = {
-        "source": {key: str(value) for key, value in source.identity().items() if key != "size"},
-        "size": size,
-        "frontend": None if source.kind == "picture" else [frontend.family, frontend.bands],
-    }
-    if source.kind == "image":  # sounds among pictures are padded to their width
-        made_of["padding"] = frontend.padding
-    key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-    return cache / "pools" / f"{source.name}-{key}.npy"
-
-
-def open_pool(
-    cache: Path,
-    source: Source,
-    frontend: FrontEnd,
-    size: int,
-    progress: Any = None,
-    clock: Clock | None = None,
-) -> Pool:
-    """The pool of ``size`` samples, rendered now if it is not there yet.
-
-    One process renders, others wait; the file is complete when it is renamed into place.
-    ``progress(done, size)`` is called after each batch.
-    """
-    path = pool_path(cache, source, frontend, size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if not path.exists():
-            part = path.with_suffix(".part")
-            shape = source.images([0], frontend).shape
-            # Written in order, not through a memory map: a full disk is an error, not a dead process.
-            with removed_if_unfinished(part), part.open("wb") as file:
-                description = {"descr": "<f2", "fortran_order": False, "shape": (size, *shape[1:])}
-                np.lib.format.write_array_header_1_0(file, description)
-                order = torch.arange(size)
-                source.expect(order[:POOL_AHEAD])
-                for start in range(0, size, RENDER_BATCH):
-                    stop = min(start + RENDER_BATCH, size)
-                    source.expect(order[start + POOL_AHEAD : stop + POOL_AHEAD])
-                    images = timed_images(source, order[start:stop], frontend, clock or Clock())
-                    file.write(images.half().numpy().tobytes())
-                    if progress is not None:
-                        progress(stop, size)
-                file.flush()
-                os.fsync(file.fileno())
-            header = {key: str(value) for key, value in source.identity().items()}
-            write_atomically(path.with_suffix(".json"), json.dumps(header, indent=1).encode())
-            part.replace(path)
-    return Pool(np.load(path, mmap_mode="r"))
-
-
-@contextlib.contextmanager
-def removed_if_unfinished(part: Path) -> Iterator[None]:
-    """Give a full disk its space back, and name the file in the error."""
-    try:
-        yield
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        error.filename = error.filename or str(part)
-        raise
 
 
 @dataclass

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from optuna.trial import TrialState
 
 from generators.drawer import BadData, UsageError
 from suite.ablation import Ablation, Params, key_of
-from suite.compare import Cell, Failure, Settings, check_names, price, publish, run_all
+from suite.compare import Cell, Failure, Settings, check_names, is_finished, price, publish, run_all
 from suite.comparison import cell_of
 from suite.experiment import Experiment
 from suite.study import PARAMS, SEEDS, Place, answering
@@ -57,22 +58,49 @@ def check_experiment(experiment: Experiment, settings: Settings) -> None:
     experiment.objective_settings()
 
 
-def told_price(ablation: Ablation, cells: list[Cell], settings: Settings) -> str:
+def trials_known(ablation: Ablation) -> list[Cell]:
+    """The trials that can be told before any is made: all of a grid; of a search the default."""
+    grid = ablation.design == "grid"
+    return [
+        cell_of([*ablation.words(params), f"seed={seed}"])
+        for seed in range(ablation.seeds)
+        for params in (ablation.cells() if grid else [ablation.default])
+    ]
+
+
+def shared_pools(ablation: Ablation, trials: list[Cell]) -> frozenset[str]:
+    """The keys of the pools that outlive their trial: the default's, and those of several trials."""
+    keys = Counter(trial.experiment.pool_key for trial in trials)
+    default = [
+        cell_of([*ablation.words(ablation.default), f"seed={seed}"]).experiment.pool_key
+        for seed in range(ablation.seeds)
+    ]
+    return frozenset({*default, *(key for key, count in keys.items() if count > 1)})
+
+
+def told_disk(ablation: Ablation, cells: list[Cell], shared: frozenset[str], settings: Settings) -> int:
+    """Bytes of pools on disk at once, at most: the shared ones, and those of trials in the making."""
+    left = [cell.experiment for cell in cells if not is_finished(cell.experiment, settings)]
+    sizes = {experiment.pool_key: experiment.pool_bytes for experiment in left}
+    own = [size for key, size in sizes.items() if key not in shared]
+    seeds = ablation.seeds if ablation.design == "search" else 1  # of one trial
+    return sum(sizes.values()) - sum(own) + settings.workers * seeds * max(own, default=0)
+
+
+def told_price(
+    ablation: Ablation, cells: list[Cell], trials: list[Cell], disk: int, settings: Settings
+) -> str:
     """What the study will take, measured on a few steps."""
     if ablation.design == "grid":
-        every = [
-            cell_of([*ablation.words(params), f"seed={seed}"])
-            for seed in range(ablation.seeds)
-            for params in ablation.cells()
-        ]
-        return str(price(every, settings))
+        return str(replace(price(trials, settings), disk_bytes=disk))
     one = price(cells[:1], settings)
     runs = (ablation.trials or 0) * (ablation.seeds + sum(ablation.rungs))
     return (
         f"{ablation.trials} trials of {ablation.seeds} run{'s' * (ablation.seeds > 1)}"
         f"{f' behind {len(ablation.rungs)} shorter' * bool(ablation.rungs)}, where none is given up; "
         f"{one.steps:,} steps a run at {one.samples_per_second:.0f} samples/s (measured): about "
-        f"{one.hours * runs * 60:.0f} min of pre-training, plus rendering and evaluation."
+        f"{one.hours * runs * 60:.0f} min of pre-training, plus rendering and evaluation; "
+        f"up to {disk / 1e9:.1f} GB of pools."
     )
 
 
@@ -148,4 +176,4 @@ def confirm(
 def confirming(ablation: Ablation, settings: Settings) -> Settings:
     """How a winner is confirmed: asked the tasks that the study keeps for it."""
     names = ablation.confirm_tasks or settings.task_names
-    return dataclasses.replace(settings, task_names=tuple(names))
+    return replace(settings, task_names=tuple(names))

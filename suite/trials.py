@@ -5,10 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import optuna
@@ -46,15 +46,25 @@ class Scored:
     run: str
 
 
-# Scores a cell at a seed, on a share of the samples.
-Judge = Callable[[Ablation, Params, int, float], Scored]
+class Judge(Protocol):
+    """What scores the cells of a study."""
+
+    def __call__(self, ablation: Ablation, params: Params, seed: int, share: float) -> Scored:
+        """Score a cell at a seed, on a share of the samples."""
+
+    def forget(self, ablation: Ablation, params: Params, seeds: Sequence[int]) -> None:
+        """A trial is over: what it alone needed can go."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """Scores a cell by pre-training and evaluation; rows of whole runs go to ``settings.results``."""
+    """Scores a cell by pre-training and evaluation; rows of whole runs go to ``settings.results``.
+
+    Pools that no other trial needs are removed with the trial: all but those of ``shared_pools``.
+    """
 
     settings: Settings
+    shared_pools: frozenset[str] = frozenset()  # keys
 
     def __call__(self, ablation: Ablation, params: Params, seed: int, share: float) -> Scored:
         from suite.compare import publish, run_cell
@@ -76,6 +86,17 @@ class Training:
         final = [row for row in rows if row.samples_seen == last]
         cost = None if ablation.cost is None else float(getattr(final[0], ablation.cost))
         return Scored(float(np.mean([row.score for row in final])), cost, run.name)
+
+    def forget(self, ablation: Ablation, params: Params, seeds: Sequence[int]) -> None:
+        from suite.comparison import cell_of
+        from suite.pools import pool_path, remove_pool
+
+        data, cache = self.settings.places.data, self.settings.places.cache
+        for seed in seeds:
+            experiment = cell_of([*ablation.words(params), f"seed={seed}"]).experiment
+            if experiment.pool is not None and experiment.pool_key not in self.shared_pools:
+                source = experiment.build_source(data, cache)
+                remove_pool(pool_path(cache, source, experiment.frontend, experiment.pool))
 
 
 class WorkerStopped(RuntimeError):
@@ -182,6 +203,8 @@ def make(study: optuna.Study, trial: Trial, ablation: Ablation, place: Place, ju
         if reason:
             trial.set_user_attr(REASON, reason)
         study.tell(trial, values, state=state)
+    if state != TrialState.FAIL:  # which is asked again
+        judge.forget(ablation, trial.user_attrs[PARAMS], trial.user_attrs[SEEDS])
     print(spoken(study, trial, values, state, reason), flush=True)
 
 

@@ -91,6 +91,24 @@ def test_trials_are_ordinary_runs_with_ordinary_rows(gridded: Path) -> None:
     assert verify(gridded / "results" / "studies" / "mine").passed
 
 
+@pytest.mark.parametrize(
+    "study", [GRID, SEARCH | {"trials": 2, "rungs": [0.5], "pruner": "median"}], ids=["grid", "search"]
+)
+def test_pools_that_a_trial_alone_needs_go_with_it(
+    study: dict, tmp_path: Path, capsys: Captured
+) -> None:
+    """Of every colour's pools those of the default are kept, for other studies; and are told first."""
+    colours = {"word": "source.colour={}", "values": ["white", "pink", "brown"]}
+    place = tmp_path / "own"
+    place.mkdir()
+    assert cli.main(words(place, {**study, "axes": {"colour": colours}, "seeds": 2})) == cli.DONE
+    left = [json.loads(path.read_text()) for path in (tmp_path / "cache" / "pools").glob("*.json")]
+    assert sorted(described["seed"] for described in left) == ["0", "1"]
+    assert {described["colour"] for described in left} == {"white"}
+    assert len(list((tmp_path / "cache" / "pools").glob("*.npy"))) == 2
+    assert "GB of pools" in capsys.readouterr().out
+
+
 def test_typed_again_it_does_nothing(gridded: Path, capsys: Captured) -> None:
     before = (gridded / "results" / "studies" / "mine" / "study.json").read_bytes()
     assert cli.main(words(gridded, GRID)) == cli.DONE

@@ -64,6 +64,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             "suite.leakage",
         ),
     ),
+    (0.5, False, ("suite.pools",)),
     (
         0,
         True,
@@ -73,7 +74,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
             *("suite.decode", "suite.rows", "suite.drawers", "suite.progress", "suite.conf"),
             *("suite.studies", "suite.axes", "suite.journal", "suite.values"),
             *("suite.scoring", "suite.recipe", "suite.complaints", "suite.pooling"),
-            *("suite.chunks", "suite.kept"),
+            *("suite.chunks", "suite.kept", "suite.clock"),
             *("suite.foreign", "suite.hear_naive", "suite.timm_weights"),
         ),
     ),

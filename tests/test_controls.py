@@ -17,7 +17,8 @@ from generators.controls import permute_patches, randomise_phases
 from generators.drawer import UsageError
 from suite.configuration import configure, experiment_of
 from suite.frontend import FrontEnd
-from suite.stream import Stream, open_pool
+from suite.pools import open_pool
+from suite.stream import Stream
 
 FRONTEND = FrontEnd(bands=24, frames=32)
 SOUND = {"audiopg": {"seconds": 1.0}}  # 101 frames

@@ -18,10 +18,11 @@ from torch import Tensor
 from generators.drawer import BadData, UsageError
 from suite import checkpoint, frozen
 from suite.chunks import mel_statistics
+from suite.clock import Clock
 from suite.experiment import Experiment
 from suite.objectives.base import Frozen
 from suite.pretrain import open_stream
-from suite.stream import Clock, Stream
+from suite.stream import Stream
 
 CAT = ("objective=cat", "scale.width=32", "objective.decoder_layers=1")
 

@@ -21,7 +21,8 @@ from suite import comparison
 from suite.configuration import configure, experiment_of
 from suite.experiment import Experiment
 from suite.frontend import FrontEnd
-from suite.stream import Pool, Stream, measure_source, open_pool, pool_path
+from suite.pools import Pool, open_pool, pool_path
+from suite.stream import Stream, measure_source
 
 CPU = torch.device("cpu")
 FRONTEND = FrontEnd(bands=24, frames=32)

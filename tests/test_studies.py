@@ -20,11 +20,11 @@ from typing import Literal
 import optuna
 import pytest
 from optuna.trial import TrialState
-from trivial_studies import Arithmetic, grid, search, worth
+from trivial_studies import Arithmetic, Before, grid, search, worth
 
 from generators.drawer import UsageError
 from suite import study as studies
-from suite.ablation import Ablation
+from suite.ablation import Ablation, Params
 from suite.journal import Journal, end_of_lines
 from suite.study import PARAMS, SEEDS, TRIES, Place, StudyLost, open_study
 from suite.trials import REASON, make_trials
@@ -210,16 +210,17 @@ def test_another_space_under_the_same_name_is_refused(tmp_path: Path, judge: Ari
 def test_a_trial_that_fails_is_told_and_asked_again(tmp_path: Path, judge: Arithmetic) -> None:
     place = Place(tmp_path / "study")
 
-    def fussy(ablation: Ablation, params: dict, seed: int, share: float) -> object:
+    def fuss(params: Params, seed: int) -> None:
         if params.get("edge") == "2" and not (tmp_path / "mended").exists():
             raise UsageError("an edge of 2 is too long. Type edge=1.")
-        return judge(ablation, params, seed, share)
 
+    fussy = Before(judge, fuss)
     make_trials(grid(), place, fussy)
     trials = made(place, grid())
     failed = [t for t in trials if t.state == TrialState.FAIL]
     assert len(failed) == 4
     assert "too long" in failed[0].user_attrs[REASON]
+    assert len(judge.calls("forgotten")) == len(trials) - 4  # what failed is asked again
     (tmp_path / "mended").touch()
     make_trials(grid(), place, fussy)
     again = made(place, grid())
@@ -353,12 +354,12 @@ def test_workers_share_a_study_in_postgresql_which_may_stop_and_start(
     assert all(t.state == TrialState.COMPLETE for t in before)
     assert len(judge.calls()) == len(set(judge.calls())) == len(before)
 
-    def interrupted(ablation: Ablation, params: dict, seed: int, share: float) -> object:
+    def stop_once(params: Params, seed: int) -> None:
         if seed == 3 and not (tmp_path / "stopped").exists():
             (tmp_path / "stopped").touch()
             control(server, "stop")
-        return judge(ablation, params, seed, share)
 
+    interrupted = Before(judge, stop_once)
     with pytest.raises(StudyLost, match=r"does not answer.*type the same command to go on"):
         make_trials(grid(seeds=4), place, interrupted)
     with pytest.raises(StudyLost):
@@ -384,11 +385,11 @@ def test_a_password_is_not_told(tmp_path: Path) -> None:
 def test_ctrl_c_is_no_death_of_a_worker(tmp_path: Path, judge: Arithmetic) -> None:
     place = Place(tmp_path / "study")
 
-    def interrupted(ablation: Ablation, params: dict, seed: int, share: float) -> object:
+    def interrupt(params: Params, seed: int) -> None:
         raise KeyboardInterrupt
 
     for _ in range(studies.MOST_TRIES + 2):
         with pytest.raises(KeyboardInterrupt):
-            make_trials(grid(), place, interrupted)
+            make_trials(grid(), place, Before(judge, interrupt))
     make_trials(grid(), place, judge)
     assert all(t.state == TrialState.COMPLETE for t in made(place, grid()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,26 @@ class Arithmetic:
         cost = None if ablation.cost is None else float(params.get("depth", 1))
         return Scored(worth(params, seed) * share, cost, f"run-{abs(hash(line))}")
 
-    def calls(self) -> list[str]:
-        """The lines of all processes."""
-        paths = sorted(self.folder.glob("*.calls"))
+    def forget(self, ablation: Ablation, params: Params, seeds: Sequence[int]) -> None:
+        with (self.folder / f"{os.getpid()}.forgotten").open("a") as file:
+            file.write(f"{sorted(params.items())} seeds {seeds}\n")
+
+    def calls(self, kind: str = "calls") -> list[str]:
+        """The lines of all processes; ``kind="forgotten"``: of the trials that were forgotten."""
+        paths = sorted(self.folder.glob(f"*.{kind}"))
         return [line for path in paths for line in path.read_text().splitlines()]
+
+
+@dataclass(frozen=True)
+class Before:
+    """A judge to whose cells something happens before they are scored."""
+
+    judge: Arithmetic
+    happens: Callable[[Params, int], None]  # cell, seed
+
+    def __call__(self, ablation: Ablation, params: Params, seed: int, share: float) -> Scored:
+        self.happens(params, seed)
+        return self.judge(ablation, params, seed, share)
+
+    def forget(self, ablation: Ablation, params: Params, seeds: Sequence[int]) -> None:
+        self.judge.forget(ablation, params, seeds)

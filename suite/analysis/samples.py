@@ -15,8 +15,9 @@ from suite.decode import decode
 from suite.embed import at_evaluation
 from suite.experiment import Experiment
 from suite.frontend import HOP, FrontEnd
+from suite.pools import open_pool
 from suite.preview.sheet import caption
-from suite.stream import generator_of, measure_source, open_pool
+from suite.stream import generator_of, measure_source
 from tasks.base import Task
 
 CAPTION = 84  # characters: the width of two panels
