@@ -43,8 +43,9 @@ class Pair:
 class Contrast:
     """What the first runs of pairs score, and by how much more than the second, as fractions.
 
-    ``over_seeds`` is None where there is one seed and one test set; ``over_clips`` where predictions
-    are missing. ``p_seeds`` and ``p_clips`` are two-sided, of this contrast alone.
+    ``over_seeds`` is None where there is one seed and one test set, or seeds do not differ;
+    ``over_clips`` where predictions are missing. ``p_seeds`` and ``p_clips`` are two-sided, of this
+    contrast alone.
     """
 
     score: float
@@ -104,7 +105,7 @@ def weights(pairs: Sequence[Pair]) -> Weights:
 
 
 def seed_test(table: np.ndarray) -> Comparison | None:
-    """The test over seeds of differences ``(seeds, folds)``; None for one seed and one test set."""
+    """The test over seeds of differences ``(seeds, folds)``; None for one number, or equal ones."""
     if table.shape[1] > 1:
         return significance.corrected_paired_t(table)
     return significance.welch_t(table[:, 0], [0.0])  # against a constant: a paired t test

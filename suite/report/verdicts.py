@@ -42,7 +42,8 @@ def seed_test(first: Line, second: Line) -> float:
             b = b[[second.seeds.index(seed) for seed in common]]
         else:
             a, b = a[: len(b)], b[: len(a)]
-    return significance.corrected_paired_t(a - b).p  # a single seed broadcasts over the other's
+    paired = significance.corrected_paired_t(a - b)  # a single seed broadcasts over the other's
+    return math.nan if paired is None else paired.p
 
 
 def pair_tests(
