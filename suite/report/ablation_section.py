@@ -33,5 +33,6 @@ def _titled(block: Block) -> str:
             mark = ' class="best"' if cell.bold else ""
             cells.append(f"<td{mark}>{escape(cell.text)}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
-    table = markup.table(block.title, block.head, body)
+    kind = "named" if block.head[1:2] == ("choice",) else ""
+    table = markup.table(block.title, block.head, body, kind)
     return f"<h4>{escape(block.title)}</h4>\n{table}{markup.notes(block.notes)}"

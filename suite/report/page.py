@@ -191,11 +191,11 @@ def _folds(position: int, table: Table) -> str:
             scores = "".join(markup.cell(percent(float(v)), float(v)) for v in line.scores[s])
             mean = float(line.scores[s].mean())
             body.append(
-                f'<tr{anchor}><th scope="row">{escape(line.label)}</th><td class="left">{link}</td>'
+                f'<tr{anchor}><th scope="row">{escape(line.label)}</th><td>{link}</td>'
                 f"<td>{seed}</td>{markup.cell(percent(mean), mean)}{scores}</tr>"
             )
     head = (tables.head(table)[0], "run", "seed", "mean", *(f"fold {fold}" for fold in folds))
-    inner = markup.table("Scores of every run and fold", head, body)
+    inner = markup.table("Scores of every run and fold", head, body, "named")
     return f"<details><summary>Scores of every run and fold</summary>{inner}</details>"
 
 
