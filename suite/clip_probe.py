@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from suite import scoring
+from suite.answered import NOWHERE, Answer, KeptFolds
 from suite.drawers import probes as probe_drawer
 from suite.probes.base import Examples
 from suite.rows import Predictions
@@ -18,13 +20,12 @@ ORACLE = "oracle_best_epoch_on_test"  # key of a row's selection
 
 
 def probe_task(
-    task: Task, probe_name: str, features: View
+    task: Task, probe_name: str, features: View, kept: KeptFolds = NOWHERE
 ) -> tuple[Predictions, dict[str, dict[str, Any]]]:
     """Fit the probe on every fold and answer for its test clips, each test fold once."""
-    clips = task.clips()
     targets = target_tensor(task)
-    parts, selections = [], {}
-    for fold in task.folds():
+
+    def fitted(fold: Fold) -> Answer:
         probe = probe_drawer.create(probe_name)
         test = features[fold.test]
         if reads_of(probe_name) == "sounds":
@@ -32,10 +33,14 @@ def probe_task(
         probe.fit(
             examples(features, targets, fold.train, task), examples(features, targets, fold.valid, task)
         )
-        parts.append((fold, probe.predict(test).half().numpy()))
+        scores = probe.predict(test).half().numpy()
         # What follows reads the test labels: every choice has been made.
-        selections[fold.name] = {**probe.selection, **oracle(task, probe, targets[fold.test])}
-    return gather(parts, clips, targets.numpy(), task), selections
+        return Answer(scores, {**probe.selection, **oracle(task, probe, targets[fold.test])})
+
+    answers = [(fold, kept.answer(fold.name, partial(fitted, fold))) for fold in task.folds()]
+    parts = [(fold, answer.scores) for fold, answer in answers]
+    selections = {fold.name: answer.selection for fold, answer in answers}
+    return gather(parts, task.clips(), targets.numpy(), task), selections
 
 
 def oracle(task: Task, probe: Any, targets: torch.Tensor) -> dict[str, float]:

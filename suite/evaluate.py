@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from suite import scoring
+from suite.answered import KeptFolds
 from suite.clip_probe import ORACLE, probe_task
 from suite.decode import decode
 from suite.drawers import probes as probe_drawer
@@ -111,9 +112,16 @@ def judge(
             decoded = decode(task, cache)  # at our own rate, so that data hashes can be compared
             for probe in left:
                 how = hows[probe]
-                predictions, selections = answer(probe)
-                where, partial = judged.folder / PREDICTIONS, task.is_partial
-                path = predictions_path(where, task.name, probe, at, partial=partial, pooling=how)
+                folds = tuple(fold.name for fold in task.folds())
+                who = (judged.identity["run_id"], hearing.fingerprint)
+                where = (machine.device.type, machine.precision)
+                made_of = (*who, *where, *question, how, decoded.data_hash, probe)
+                kept = KeptFolds(cache / "folds", folds, made_of)
+                if kept.there:
+                    print(f"{task.name} {probe}: {kept.there} of {len(folds)} folds are there already")
+                predictions, selections = answer(probe, kept)
+                stored, partial = judged.folder / PREDICTIONS, task.is_partial
+                path = predictions_path(stored, task.name, probe, at, partial=partial, pooling=how)
                 write_predictions(path, predictions)
                 rows = rows_of(judged, at, task, probe, predictions, selections)
                 config = {**judged.config, "pooling": FRAMING if task.kind == "events" else how}
@@ -123,6 +131,7 @@ def judge(
                 for row in rows:
                     row["notes"] += (*judged.notes, *filter(None, [lacking]), *decoded.notes)
                 add_rows(rows_file, [Row(**row, **made_by) for row in rows])
+                kept.forget()
                 measured += 1
     return Evaluated(read_rows(rows_file) if rows_file.exists() else [], measured, already)
 
@@ -170,13 +179,13 @@ def summary(rows: list[Row]) -> str:
 
 def answering(
     task: Task, hearing: Hearing, machine: Machine, cache: Path, pooling: str, probes: list[str]
-) -> Callable[[str], tuple[Answers, dict[str, dict[str, Any]]]]:
+) -> Callable[[str, KeptFolds], tuple[Answers, dict[str, dict[str, Any]]]]:
     """What probes answer for the task, by their name; all they read is embedded in one pass."""
     if task.kind == "events":
         frames = embed_frames(task, hearing, machine, cache)
-        return lambda probe: probe_events(task, probe, frames)
+        return lambda probe, kept: probe_events(task, probe, frames, kept)
     read = views(task, hearing, machine, cache, {reads_of(probe) for probe in probes}, pooling)
-    return lambda probe: probe_task(task, probe, read[reads_of(probe)])
+    return lambda probe, kept: probe_task(task, probe, read[reads_of(probe)], kept)
 
 
 def rows_of(

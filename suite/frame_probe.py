@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from generators.drawer import BadData
+from suite.answered import NOWHERE, Answer, KeptFolds
 from suite.drawers import probes as probe_drawer
 from suite.frames import Frames
 from suite.metrics import EVENT_METRICS, Events
@@ -20,7 +22,7 @@ EDGE = 1e-7  # seconds by which HEAR widens an event's end when frames are label
 
 
 def probe_events(
-    task: Task, probe_name: str, frames: Frames
+    task: Task, probe_name: str, frames: Frames, kept: KeptFolds = NOWHERE
 ) -> tuple[EventPredictions, dict[str, dict[str, Any]]]:
     """Fit the probe on the frames of every fold and answer for its test clips, each test fold once.
 
@@ -30,29 +32,26 @@ def probe_events(
     """
     events = task_events(task)
     targets = frame_targets(events, frames, len(task.classes))
-    answers, selections, choices = [], {}, []
-    threshold = 0.0
-    for fold in task.folds():
+    threshold = probe_drawer.get(probe_name).threshold
+
+    def part(clips: np.ndarray) -> Examples:
+        rows = frames.rows(clips)  # only these are read from disk
+        features, labels = (torch.from_numpy(table[rows]) for table in (frames.vectors, targets))
+        return Examples(features, labels, len(task.classes))
+
+    def fitted(fold: Fold) -> Answer:
         probe = probe_drawer.create(probe_name)
-        threshold = probe.threshold
-
-        def part(clips: np.ndarray) -> Examples:
-            rows = frames.rows(clips)  # only these are read from disk
-            features, labels = (torch.from_numpy(table[rows]) for table in (frames.vectors, targets))
-            return Examples(features, labels, len(task.classes))
-
         probe.fit(part(fold.train), part(fold.valid))
         choice, score = chosen(task, events, frames, fold, probe.held_out().numpy(), threshold)
         scores = probe.predict(part(fold.test).features).half().numpy()
-        answers.append(scores)
-        choices.append(choice)
-        selections[fold.name] = {
-            **probe.selection,
-            "median_ms": choice.median_ms,
-            "minimum_ms": choice.minimum_ms,
-            f"valid_{task.metric}": score,
-        }
-    return gather(task, events, frames, answers, choices, threshold), selections
+        processed = {"median_ms": choice.median_ms, "minimum_ms": choice.minimum_ms}
+        return Answer(scores, {**probe.selection, **processed, f"valid_{task.metric}": score})
+
+    answers = {fold.name: kept.answer(fold.name, partial(fitted, fold)) for fold in task.folds()}
+    selections = {name: answer.selection for name, answer in answers.items()}
+    choices = [PostProcessing(each["median_ms"], each["minimum_ms"]) for each in selections.values()]
+    scores = [answer.scores for answer in answers.values()]
+    return gather(task, events, frames, scores, choices, threshold), selections
 
 
 def chosen(

@@ -50,7 +50,7 @@ LEVELS: tuple[tuple[float, bool, tuple[str, ...]], ...] = (
     (3.2, False, ("suite.judged", "suite.hear_api")),
     (3, False, ("suite.experiment", "suite.doctor", "suite.frame_probe", "suite.tokens")),
     (1.5, False, ("suite.health",)),
-    (2, False, ("suite.registry", "suite.step", "suite.frames", "suite.sounds")),
+    (2, False, ("suite.registry", "suite.step", "suite.frames", "suite.sounds", "suite.answered")),
     (
         1,
         False,

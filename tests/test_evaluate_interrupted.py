@@ -10,15 +10,19 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_runs
 from tone_tasks import Bells, Tones
 
+from suite.answered import NOWHERE, Answer, KeptFolds
 from suite.evaluate import Evaluated, evaluate
 from suite.rows import Row, read_rows
+from tasks.base import Fold
 
 ROOT = Path(__file__).resolve().parent.parent
 PROBES = ["knn@1", "linear@1", "attentive@1"]  # of an embedding, and of every token by training
@@ -30,10 +34,16 @@ MOMENTS = {
     "embedding": "suite.views clip_views 6",
     "probing": "suite.clip_probe gather 4",
     "training": "suite.probes.training losses 24",  # its step 8 of 16, in the last of its networks
+    "second fold": "suite.clip_probe Answer 9",  # of the same probe, when the first one is answered
     "writing": "suite.rows asdict 10",  # predictions are there, and the rows' lock is held
 }
-# What there is of the second task by then: rows, and predictions.
-LEFT = {"training": (2, 2), "writing": (0, 1)}
+# What there is of the second task by then: probes with rows, predictions, and folds without rows.
+LEFT = {
+    "probing": (0, 0, 2),
+    "training": (2, 2, 0),
+    "second fold": (2, 2, 1),
+    "writing": (0, 1, 2),
+}
 
 # Evaluates a copy of the run for each moment, in processes that share one start of Python, and says by
 # which signal each of them ended.
@@ -66,9 +76,16 @@ for moment, where in MOMENTS.items():
 """
 
 
+def two_folds(bells: Bells) -> Iterator[Fold]:
+    (one,) = Tones.folds(bells)
+    yield one
+    yield Fold("valid", one.train, one.test, one.valid)
+
+
 def score(run: Path, cache: Path) -> Evaluated:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("suite.probes.training.EPOCHS", 2)
+        patched.setattr(Bells, "folds", two_folds)
         return evaluate(run, [Tones(), Bells()], PROBES, tiny_runs.machine(), cache)
 
 
@@ -103,14 +120,40 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_evaluation_that_was_killed_ends_in_the_same_answers(moment: str, place: Path) -> None:
     run, cache = place / moment / "run", place / moment / "cache"
     rows, predictions = answers(run)
-    left = LEFT.get(moment, (0, 0))
+    left = LEFT.get(moment, (0, 0, 0))
     everything = [(task, probe) for task in ("tones", "bells") for probe in PROBES]
-    assert [(row.task, row.probe) for row in rows] == everything[: len(PROBES) + left[0]]
+    told = dict.fromkeys((row.task, row.probe) for row in rows)
+    assert list(told) == everything[: len(PROBES) + left[0]]
     assert len(predictions) == len(PROBES) + left[1]
+    assert len(list((cache / "folds").glob("*.npz"))) == left[2]
 
     done = score(run, cache)
     assert (done.measured, done.already) == (len(PROBES) - left[0], len(PROBES) + left[0])
     assert answers(run) == answers(place / "uninterrupted" / "run")
+    assert list((cache / "folds").glob("*.npz")) == []
     before = (run / "rows.jsonl").read_bytes()
     assert score(run, cache).measured == 0
     assert (run / "rows.jsonl").read_bytes() == before
+
+
+def test_a_fold_that_is_answered_is_not_asked_again(tmp_path: Path) -> None:
+    scores = np.array([[0.1, 1e-7], [-3.0, 6e4]], np.float16)
+    kept = KeptFolds(tmp_path, ("1", "2"), ("run", 64))
+    calls: list[str] = []
+
+    def make() -> Answer:
+        calls.append("made")
+        return Answer(scores, {"rate": 0.1 + 0.2, "epoch": 3})
+
+    for _ in range(2):
+        answer = kept.answer("1", make)
+        assert answer.scores.tobytes() == scores.tobytes()
+        assert answer.selection == {"rate": 0.1 + 0.2, "epoch": 3}
+    assert (calls, kept.there) == (["made"], 1)
+    KeptFolds(tmp_path, ("1", "2"), ("another run", 64)).answer("1", make)
+    assert len(calls) == 2
+    kept.forget()
+    kept.answer("1", make)
+    assert len(calls) == 3
+    NOWHERE.answer("1", make)
+    assert (len(calls), len(list(tmp_path.iterdir()))) == (4, 2)
