@@ -26,6 +26,14 @@ def keep_note(request: pytest.FixtureRequest) -> Iterator[None]:
         request.config.stash.setdefault(NOTES, []).append(dict(info))
 
 
+@pytest.fixture(autouse=True)
+def own_threads() -> Iterator[None]:
+    """A benchmark that sets torch's threads, as opening a machine does, sets them for itself alone."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Rates per core, with freed memory kept as in training."""
