@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from generators.drawer import BadData
 from suite.embed import content_key
 from suite.rows import write_atomically
 
@@ -42,12 +45,13 @@ class KeptFolds:
         if self.folder is None:
             return make()
         path = self._path(fold)
-        if not path.exists():
-            made, file = make(), io.BytesIO()
-            np.savez(file, scores=made.scores, selection=json.dumps(made.selection))
-            write_atomically(path, file.getvalue())
-        with np.load(path, allow_pickle=False) as arrays:
-            return Answer(arrays["scores"], json.loads(arrays["selection"].item()))
+        if (found := read(path)) is not None:
+            return found
+        made = make()
+        selection, file = json.dumps(made.selection), io.BytesIO()
+        np.savez(file, scores=made.scores, selection=selection)
+        write_atomically(path, file.getvalue())
+        return Answer(made.scores, json.loads(selection))  # as another sitting will read it
 
     @property
     def there(self) -> int:
@@ -65,6 +69,20 @@ class KeptFolds:
 
 
 NOWHERE = KeptFolds()
+
+
+def read(path: Path) -> Answer | None:
+    """A kept answer; None where there is none, or another process has just finished with it.
+
+    Raises :class:`BadData` where it is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Answer(arrays["scores"], json.loads(arrays["selection"].item()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise BadData(f"{path} cannot be read ({error}). Delete it and evaluate again.") from error
 
 
 @lru_cache(maxsize=1)

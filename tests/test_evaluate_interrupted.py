@@ -19,6 +19,7 @@ import pytest
 import tiny_runs
 from tone_tasks import Bells, Tones
 
+from generators.drawer import BadData
 from suite.answered import NOWHERE, Answer, KeptFolds
 from suite.evaluate import Evaluated, evaluate
 from suite.rows import Row, read_rows
@@ -157,3 +158,12 @@ def test_a_fold_that_is_answered_is_not_asked_again(tmp_path: Path) -> None:
     assert len(calls) == 3
     NOWHERE.answer("1", make)
     assert (len(calls), len(list(tmp_path.iterdir()))) == (4, 2)
+
+
+def test_a_damaged_answer_is_named(tmp_path: Path) -> None:
+    kept = KeptFolds(tmp_path, ("1",), ("run",))
+    kept.answer("1", lambda: Answer(np.zeros((9, 3), np.float16), {}))
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BadData, match=rf"{path.name} cannot be read .* Delete it"):
+        kept.answer("1", lambda: Answer(np.zeros((9, 3), np.float16), {}))
